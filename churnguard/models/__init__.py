@@ -1,0 +1,64 @@
+"""The tables of the kernel. Import models from here."""
+
+from churnguard.models.activity import (
+    CampaignEngagement,
+    Contact,
+    Conversation,
+    Deal,
+    Invoice,
+    SourceObject,
+    Subscription,
+    SubscriptionChange,
+    SurveyResponse,
+    Ticket,
+)
+from churnguard.models.customers import Customer, CustomerSource, IdentityLink, Source
+from churnguard.models.ledger import Batch, Quarantine
+from churnguard.models.live import Heartbeat, Notice, StreamNote, StreamSequence
+from churnguard.models.schedule import Schedule
+from churnguard.models.tenancy import (
+    ApiKey,
+    AuditEntry,
+    Invitation,
+    Membership,
+    Organization,
+    Role,
+    User,
+)
+from churnguard.models.usage import OrgDay, OrgHour, UsageDay, UsageEvent, UsageWindow
+
+__all__ = [
+    "ApiKey",
+    "AuditEntry",
+    "Batch",
+    "CampaignEngagement",
+    "Contact",
+    "Conversation",
+    "Customer",
+    "CustomerSource",
+    "Deal",
+    "Heartbeat",
+    "IdentityLink",
+    "Invitation",
+    "Invoice",
+    "Membership",
+    "Notice",
+    "OrgDay",
+    "OrgHour",
+    "Organization",
+    "Quarantine",
+    "Role",
+    "Schedule",
+    "Source",
+    "SourceObject",
+    "StreamNote",
+    "StreamSequence",
+    "Subscription",
+    "SubscriptionChange",
+    "SurveyResponse",
+    "Ticket",
+    "UsageDay",
+    "UsageEvent",
+    "UsageWindow",
+    "User",
+]
