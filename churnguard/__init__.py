@@ -1,0 +1,1 @@
+"""The kernel: settings, tenancy, the unified model, records, live streams."""

@@ -1,0 +1,43 @@
+"""Error pages; under /api/ the same errors are the JSON body of every API error."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+
+_TEXT = {
+    400: ("bad_request", "The request could not be understood."),
+    403: ("permission_denied", "You may not do this."),
+    404: ("not_found", "There is nothing at this address."),
+    500: ("server_error", "Something went wrong on our side. It has been logged."),
+}
+
+
+def _answer(request: HttpRequest, status: int, detail: str = "") -> HttpResponse:
+    code, text = _TEXT[status]
+    detail = detail or text
+    if request.path.startswith(("/api/", "/webhooks/")):
+        body = {"detail": detail, "code": code, "fields": {}}
+        return JsonResponse(body, status=status)
+    context = {
+        "status": status,
+        "detail": detail,
+        "request_id": getattr(request, "request_id", ""),
+    }
+    return render(request, f"errors/{status}.html", context, status=status)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _answer(request, 400)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _answer(request, 403, str(exception))
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _answer(request, 404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return _answer(request, 500)
