@@ -1,0 +1,157 @@
+// Time charts: uPlot over <figure data-chart="id of json_script">.
+// Colours come from the CSS tokens, so a theme change redraws with the new ones.
+
+const SERIES = ["--accent", "--series-2", "--series-3", "--series-4"];
+const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3]];
+const charts = new Map();
+let library;
+
+function loadLibrary() {
+  if (library) return library;
+  const meta = document.querySelector("meta[name=cg-uplot]");
+  library = new Promise((resolve, reject) => {
+    const link = document.createElement("link");
+    link.rel = "stylesheet";
+    link.href = meta.dataset.css;
+    const script = document.createElement("script");
+    script.src = meta.content;
+    script.onload = () => resolve(window.uPlot);
+    script.onerror = () => reject(new Error("The chart library did not load"));
+    document.head.append(link, script);
+  });
+  return library;
+}
+
+function color(token) {
+  // Custom properties keep light-dark() unresolved: let a property resolve it.
+  const probe = document.createElement("i");
+  probe.style.color = `var(${token})`;
+  probe.hidden = true;
+  document.body.append(probe);
+  const value = getComputedStyle(probe).color;
+  probe.remove();
+  return value;
+}
+
+function compact(value) {
+  if (value === null || value === undefined) return "\u2013";
+  const size = Math.abs(value);
+  const scaled = (divisor, unit) =>
+    `${(value / divisor).toFixed(size / divisor >= 100 ? 0 : 1).replace(/\.0$/, "")}${unit}`;
+  if (size >= 1e9) return scaled(1e9, "bn");
+  if (size >= 1e6) return scaled(1e6, "m");
+  if (size >= 1e4) return scaled(1e3, "k");
+  const text = Number.isInteger(value) ? String(value) : value.toFixed(size < 10 ? 2 : 1);
+  return text.replace("-", "\u2212");
+}
+
+function options(data, width, height) {
+  const muted = color("--muted");
+  const grid = { stroke: color("--grid"), width: 1 };
+  const ticks = { ...grid, size: 4 };
+  const font = `12px ${getComputedStyle(document.body).fontFamily}`;
+  const axis = { stroke: muted, grid, ticks, font };
+  const lines = data.series.map((line, index) => {
+    const stroke = color(line.token || SERIES[index % SERIES.length]);
+    return {
+      label: line.label,
+      stroke,
+      width: 1.6,
+      dash: DASHES[index % DASHES.length],
+      points: { show: data.x.length < 2 },
+      fill: data.series.length === 1 ? fade(stroke) : undefined,
+      value: (_, value) => compact(value) + (data.unit && value !== null ? ` ${data.unit}` : ""),
+    };
+  });
+  return {
+    width,
+    height,
+    tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1000), "UTC"),
+    cursor: { points: { size: 7 }, drag: { x: true, y: false } },
+    legend: { show: true, live: true },
+    scales: { y: { range: (_, low, high) => range(low, high, data) } },
+    axes: [
+      { ...axis, space: 64, values: timeLabels },
+      { ...axis, size: 52, values: (_, values) => values.map(compact) },
+    ],
+    series: [{ label: "Time", value: (_, at) => (at === null ? "\u2013" : stamp(at)) }, ...lines],
+  };
+}
+
+function range(low, high, data) {
+  if (low === null || high === null) return [0, 1];
+  const floor = data.from_zero === false ? low : Math.min(0, low);
+  const top = high === floor ? floor + 1 : high + (high - floor) * 0.08;
+  return [floor, top];
+}
+
+function fade(value) {
+  return value.replace(/^rgb\((.*)\)$/, "rgba($1, 0.1)");
+}
+
+function timeLabels(_, seconds, __, ___, step) {
+  const day = (iso) => iso.slice(5, 10);
+  return seconds.map((at, index) => {
+    const iso = new Date(at * 1000).toISOString();
+    if (step >= 86400 * 28) return iso.slice(0, 7);
+    if (step >= 86400) return day(iso);
+    const clock = iso.slice(11, 16);
+    const isNewDay = index === 0 || clock === "00:00";
+    return isNewDay ? `${clock}\n${day(iso)}` : clock;
+  });
+}
+
+function stamp(at) {
+  return `${new Date(at * 1000).toISOString().slice(0, 16).replace("T", " ")} UTC`;
+}
+
+async function draw(figure) {
+  const source = document.getElementById(figure.dataset.chart);
+  const box = figure.querySelector("[data-chart-canvas]");
+  if (!source || !box) return;
+  const data = JSON.parse(source.textContent);
+  const uPlot = await loadLibrary();
+  if (!figure.isConnected || !box.clientWidth) return;
+  charts.get(figure)?.destroy();
+  const legend = 30;
+  const size = options(data, box.clientWidth, box.clientHeight - legend);
+  const columns = [data.x, ...data.series.map((line) => line.values)];
+  charts.set(figure, new uPlot(size, columns, box));
+}
+
+const resizing = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    const figure = target.closest("[data-chart]");
+    const chart = charts.get(figure);
+    if (!chart) draw(figure);
+    else if (Math.abs(chart.width - target.clientWidth) > 1 && target.clientWidth) {
+      chart.setSize({ width: target.clientWidth, height: chart.height });
+    }
+  }
+});
+
+function start(scope) {
+  for (const box of scope.querySelectorAll("[data-chart-canvas]")) resizing.observe(box);
+  for (const figure of charts.keys()) {
+    if (figure.isConnected) continue;
+    charts.get(figure).destroy();
+    charts.delete(figure);
+  }
+}
+
+function redraw() {
+  for (const figure of [...charts.keys()]) draw(figure);
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-chart-table]");
+  if (!button) return;
+  const table = document.getElementById(button.getAttribute("aria-controls"));
+  table.hidden = !table.hidden;
+  button.setAttribute("aria-expanded", String(!table.hidden));
+});
+
+document.addEventListener("htmx:load", (event) => start(event.target));
+document.addEventListener("cg:theme", redraw);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+start(document);
