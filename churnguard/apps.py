@@ -1,4 +1,4 @@
-"""The kernel app."""
+"""The churnguard app."""
 
 from __future__ import annotations
 
@@ -10,5 +10,8 @@ class ChurnGuardConfig(AppConfig):
     verbose_name = "Organisations and customers"
 
     def ready(self) -> None:
-        # Makes our Celery app the default one for every process that loads Django.
-        import churnguard.celery  # noqa: F401
+        """Once the settings stand: error reports, and the context of task logs."""
+        from churnguard import logs, sentry  # reads settings
+
+        sentry.start()
+        logs.carry_context_through_celery()

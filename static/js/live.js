@@ -104,7 +104,7 @@ function receive(channel, text) {
     if (Number.isInteger(note.seq)) channel.seq = note.seq;
     if (type === "heartbeat" || type === "ping" || type === "hello") continue;
     if (type === "resync") dispatch("cg:resync", { channel: channel.name });
-    else announce({ ...note.data, ...note }, channel.name);
+    else announce({ ...note, type: null, ...note.data }, channel.name);
   }
 }
 
