@@ -1,0 +1,115 @@
+"""Scores and what they were computed with. Histories are appended, never rewritten."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from churnguard.models import Customer, CustomerSource, Organization
+
+
+class ScoreDefinition(models.Model):
+    """A version of the health definition of one organisation (and segment, "" = all).
+
+    spec is the JSON of `analytics.definition`; exactly one version is active.
+    """
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE)
+    segment = models.CharField(max_length=80, blank=True, default="")
+    version = models.IntegerField()
+    spec = models.JSONField()
+    is_active = models.BooleanField(default=False)
+    created_by = models.CharField(max_length=254, default="system")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "an_score_definition"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "segment", "version"],
+                name="score_definition_version",
+            ),
+            models.UniqueConstraint(
+                fields=["organization", "segment"],
+                name="score_definition_active",
+                condition=models.Q(is_active=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"v{self.version} {self.segment}".strip()
+
+
+class HealthScore(models.Model):
+    """One score of one customer at one time, with every line of its ledger.
+
+    parts: list of [metric, raw score, decayed score, weight in points, points lost,
+    fact a, fact b, fact time (epoch s or null)]; see `analytics.health.Part`.
+    A row is written when the score or a line changes.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, db_index=False
+    )
+    customer = models.ForeignKey(
+        Customer, on_delete=models.CASCADE, related_name="scores", db_index=False
+    )
+    definition = models.ForeignKey(ScoreDefinition, on_delete=models.PROTECT)
+    at = models.DateTimeField()
+    score = models.SmallIntegerField()
+    score_exact = models.FloatField()
+    band = models.CharField(max_length=16)
+    coverage_pct = models.SmallIntegerField()
+    parts = models.JSONField()
+    parts_hash = models.BigIntegerField()
+
+    class Meta:
+        db_table = "an_health_score"
+        indexes = [
+            models.Index(fields=["customer", "-at"], name="health_score_customer"),
+            models.Index(fields=["organization", "-at"], name="health_score_org"),
+        ]
+
+
+class MetricPrior(models.Model):
+    """The segment median of a metric's score, toward which stale knowledge fades."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE)
+    segment = models.CharField(max_length=80, blank=True, default="")
+    metric = models.CharField(max_length=40)
+    median = models.FloatField()
+    customers = models.IntegerField()
+    computed_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "an_metric_prior"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "segment", "metric"], name="metric_prior_once"
+            )
+        ]
+
+
+class UsageSeen(models.Model):
+    """First and last time a source identity's user did an event of a name."""
+
+    id = models.BigAutoField(primary_key=True)
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, db_index=False
+    )
+    customer_source = models.ForeignKey(
+        CustomerSource, on_delete=models.CASCADE, db_index=False
+    )
+    name = models.TextField()
+    user_key = models.TextField(default="")
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    n = models.BigIntegerField()
+
+    class Meta:
+        db_table = "an_usage_seen"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["customer_source", "name", "user_key"], name="usage_seen_once"
+            )
+        ]

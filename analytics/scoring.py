@@ -1,0 +1,345 @@
+"""Scoring customers in sets: claim stale ones, compute, append history, publish.
+
+The claim holds the customers' row locks until the scores are stored; whoever changes
+a customer's facts updates `score_stale_at` unconditionally in its own transaction, so
+a change is either seen by this round or marks the customer for the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import numpy as np
+from django.db import connection, transaction
+from psycopg import Cursor
+
+from analytics import definition, health
+from analytics import facts as fact_table
+from analytics.definition import METRICS
+from analytics.models import ScoreDefinition
+from analytics.score_notes import ScoredCustomer, publish_changes
+
+log = logging.getLogger(__name__)
+
+CLAIM = 5_000
+_PRIORS_LEAST = 30
+_PRIORS_EVERY = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreResult:
+    """scored: customers looked at; changed: history rows written; band_changes:
+    (customer id, before, after)."""
+
+    scored: int
+    changed: int
+    band_changes: list[tuple[int, str, str]]
+
+
+def score_stale(now: datetime | None = None) -> int:
+    """Loop: score up to 5,000 stale customers of one organisation.
+
+    Returns how many were scored.
+    """
+    at = now or datetime.now(UTC)
+    with transaction.atomic(), connection.cursor() as wrapper:
+        cur = wrapper.cursor
+        cur.execute(
+            "SELECT organization_id FROM cg_customer WHERE score_stale_at IS NOT NULL "
+            "ORDER BY score_stale_at LIMIT 1 FOR UPDATE SKIP LOCKED"
+        )
+        first = cur.fetchone()
+        if first is None:
+            return 0
+        cur.execute(
+            "SELECT id FROM cg_customer WHERE score_stale_at IS NOT NULL "
+            "AND organization_id = %s ORDER BY score_stale_at LIMIT %s "
+            "FOR UPDATE SKIP LOCKED",
+            [first[0], CLAIM],
+        )
+        ids = [row[0] for row in cur.fetchall()]
+        result = score_customers(cur, first[0], ids, at)
+    if result.changed:
+        log.info(
+            "scores.computed",
+            extra={"record_count": result.scored, "changed": result.changed},
+        )
+    return result.scored
+
+
+def score_now(org_id: int, customer_ids: list[int], now: datetime) -> ScoreResult:
+    """Score these customers at once (the "recompute" action)."""
+    with transaction.atomic(), connection.cursor() as wrapper:
+        cur = wrapper.cursor
+        cur.execute(
+            "SELECT id FROM cg_customer WHERE organization_id = %s AND id = ANY(%s) "
+            "ORDER BY id FOR UPDATE",
+            [org_id, customer_ids],
+        )
+        return score_customers(cur, org_id, [row[0] for row in cur.fetchall()], now)
+
+
+def score_customers(
+    cur: Cursor, org_id: int, customer_ids: list[int], now: datetime
+) -> ScoreResult:
+    """Compute and store inside the caller's transaction, which has the row locks."""
+    if not customer_ids:
+        return ScoreResult(0, 0, [])
+    cur.execute("SET LOCAL work_mem = '256MB'")
+    cur.execute("SELECT timezone FROM cg_organization WHERE id = %s", [org_id])
+    timezone = cur.fetchone()[0]
+    customers = _load_customers(cur, customer_ids)
+    facts = fact_table.gather(cur, org_id, [c.id for c in customers], now, timezone)
+    priors = _priors(cur, org_id, customers, now)
+    changed = 0
+    band_changes: list[tuple[int, str, str]] = []
+    for definition_id, spec, rows in _by_definition(cur, org_id, customers):
+        subset = health.Facts(
+            values=facts.values[rows],
+            age_days=facts.age_days[rows],
+            prior=priors[rows],
+            capped=facts.capped[rows],
+        )
+        scores = health.compute(subset, spec)
+        some = [customers[row] for row in rows]
+        new_bands = health.bands(
+            scores.score, scores.coverage_pct, [c.band for c in some], spec
+        )
+        new_bands = [
+            band if known else health.UNKNOWN
+            for band, known in zip(new_bands, scores.known.tolist(), strict=True)
+        ]
+        changed += _store(
+            cur, org_id, definition_id, some, facts, rows, scores, new_bands, now
+        )
+        band_changes += [
+            (c.id, c.band, band)
+            for c, band in zip(some, new_bands, strict=True)
+            if c.band != band
+        ]
+        publish_changes(cur, org_id, some, scores, new_bands, now)
+    return ScoreResult(len(customers), changed, band_changes)
+
+
+def active_definition(organization_id: int, segment: str = "") -> ScoreDefinition:
+    """The active definition of a segment, else of the organisation; made on demand."""
+    found = ScoreDefinition.objects.filter(
+        organization_id=organization_id, is_active=True
+    )
+    chosen = found.filter(segment=segment).first() or found.filter(segment="").first()
+    if chosen is not None:
+        return chosen
+    made, _ = ScoreDefinition.objects.get_or_create(
+        organization_id=organization_id,
+        segment="",
+        version=1,
+        defaults={"spec": definition.DEFAULT_SPEC, "is_active": True},
+    )
+    return made
+
+
+def _load_customers(cur: Cursor, ids: list[int]) -> list[ScoredCustomer]:
+    cur.execute(
+        "SELECT id, public_id, name, segment, score, band FROM cg_customer "
+        "WHERE id = ANY(%s) ORDER BY id",
+        [ids],
+    )
+    return [ScoredCustomer(*row) for row in cur.fetchall()]
+
+
+def _by_definition(
+    cur: Cursor, org_id: int, customers: list[ScoredCustomer]
+) -> list[tuple[int, dict[str, Any], list[int]]]:
+    """(definition id, spec, row numbers): a segment's own definition where it has
+    one, else the organisation's."""
+    base = active_definition(org_id)
+    own = {
+        item.segment: item
+        for item in ScoreDefinition.objects.filter(
+            organization_id=org_id, is_active=True
+        ).exclude(segment="")
+    }
+    groups: dict[int, tuple[dict[str, Any], list[int]]] = {}
+    for row, customer in enumerate(customers):
+        chosen = own.get(customer.segment, base)
+        groups.setdefault(chosen.pk, (chosen.spec, []))[1].append(row)
+    return [(pk, spec, rows) for pk, (spec, rows) in groups.items()]
+
+
+def _priors(
+    cur: Cursor, org_id: int, customers: list[ScoredCustomer], now: datetime
+) -> health.Floats:
+    """(n, m): the segment's median where 30 customers are known, else the
+    organisation's, else 60."""
+    cur.execute(
+        "SELECT segment, metric, median FROM an_metric_prior "
+        "WHERE organization_id = %s AND customers >= %s",
+        [org_id, _PRIORS_LEAST],
+    )
+    table = {(segment, metric): median for segment, metric, median in cur.fetchall()}
+    rows: dict[str, list[float]] = {}
+    for segment in {customer.segment for customer in customers}:
+        rows[segment] = [
+            table.get((segment, m.name), table.get(("", m.name), health.PRIOR))
+            for m in METRICS
+        ]
+    return np.array([rows[customer.segment] for customer in customers])
+
+
+def refresh_priors(org_id: int, now: datetime) -> int:
+    """Recompute the medians from every customer's newest score; returns rows written.
+
+    Idempotent; called with the nightly decay.
+    """
+    with transaction.atomic(), connection.cursor() as wrapper:
+        wrapper.cursor.execute(
+            "WITH newest AS (SELECT DISTINCT ON (h.customer_id) h.customer_id, h.parts "
+            "  FROM an_health_score h WHERE h.organization_id = %(org)s "
+            "  AND h.at > %(since)s ORDER BY h.customer_id, h.at DESC), "
+            "lines AS (SELECT c.segment, p.value->>0 AS metric, "
+            "  (p.value->>1)::float AS raw FROM newest n "
+            "  JOIN cg_customer c ON c.id = n.customer_id, "
+            "  jsonb_array_elements(n.parts) p WHERE p.value->>1 IS NOT NULL), "
+            "medians AS (SELECT segment, metric, count(*) AS n, "
+            "  percentile_cont(0.5) WITHIN GROUP (ORDER BY raw) AS median "
+            "  FROM lines GROUP BY GROUPING SETS ((segment, metric), (metric))) "
+            "INSERT INTO an_metric_prior (organization_id, segment, metric, median, "
+            "  customers, computed_at) "
+            "SELECT DISTINCT ON (coalesce(segment, ''), metric) %(org)s, "
+            "  coalesce(segment, ''), metric, median, n, %(now)s FROM medians "
+            "ORDER BY coalesce(segment, ''), metric, n DESC "
+            "ON CONFLICT (organization_id, segment, metric) DO UPDATE "
+            "SET median = excluded.median, customers = excluded.customers, "
+            "    computed_at = excluded.computed_at",
+            {"org": org_id, "now": now, "since": now - timedelta(days=365)},
+        )
+        return int(wrapper.cursor.rowcount)
+
+
+def _store(
+    cur: Cursor,
+    org_id: int,
+    definition_id: int,
+    customers: list[ScoredCustomer],
+    facts: fact_table.CustomerFacts,
+    rows: list[int],
+    scores: health.Scores,
+    new_bands: list[str],
+    now: datetime,
+) -> int:
+    """Append the changed scores and update the customers; returns rows appended."""
+    parts = _parts(facts, rows, scores)
+    cur.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS score_stage (customer_id bigint, "
+        "score smallint, exact double precision, band text, coverage smallint, "
+        "hash bigint, parts jsonb) ON COMMIT DELETE ROWS"
+    )
+    cur.execute("DELETE FROM score_stage")
+    encode = msgspec.json.Encoder().encode
+    with cur.copy(
+        "COPY score_stage (customer_id, score, exact, band, coverage, hash, parts) "
+        "FROM STDIN"
+    ) as copy:
+        for i, customer in enumerate(customers):
+            known = bool(scores.known[i])
+            stable = [[p[0], p[4], p[5], p[6]] for p in parts[i]]
+            digest = hashlib.blake2b(
+                encode([int(scores.score[i]), new_bands[i], definition_id, stable]),
+                digest_size=8,
+            ).digest()
+            copy.write_row(
+                (
+                    customer.id,
+                    int(scores.score[i]) if known else None,
+                    round(float(scores.exact[i]), 4) if known else None,
+                    new_bands[i],
+                    int(scores.coverage_pct[i]),
+                    int.from_bytes(digest, "big", signed=True),
+                    encode(parts[i]).decode(),
+                )
+            )
+    cur.execute(
+        "INSERT INTO an_health_score (organization_id, customer_id, definition_id, at, "
+        "  score, score_exact, band, coverage_pct, parts, parts_hash) "
+        "SELECT %s, s.customer_id, %s, %s, s.score, s.exact, s.band, s.coverage, "
+        "  s.parts, s.hash FROM score_stage s "
+        "LEFT JOIN LATERAL (SELECT h.parts_hash FROM an_health_score h "
+        "  WHERE h.customer_id = s.customer_id ORDER BY h.at DESC LIMIT 1) old ON true "
+        "WHERE s.score IS NOT NULL AND old.parts_hash IS DISTINCT FROM s.hash",
+        [org_id, definition_id, now],
+    )
+    appended = int(cur.rowcount)
+    cur.execute(
+        "UPDATE cg_customer c SET score = s.score, band = s.band, "
+        "  coverage_pct = s.coverage, scored_at = %(now)s, score_stale_at = NULL, "
+        "  mrr_minor = m.mrr, "
+        "  trend = s.score - (SELECT h.score FROM an_health_score h "
+        "    WHERE h.customer_id = s.customer_id AND h.at <= %(week)s "
+        "    ORDER BY h.at DESC LIMIT 1) "
+        "FROM score_stage s LEFT JOIN (SELECT cs.customer_id, sum(b.mrr_minor) AS mrr "
+        "  FROM cg_subscription b JOIN cg_customer_source cs "
+        "  ON cs.id = b.customer_source_id WHERE cs.customer_id = ANY(%(ids)s) "
+        "  AND b.status IN ('active', 'past_due') AND b.deleted_at IS NULL "
+        "  AND (b.ended_at IS NULL OR b.ended_at > %(now)s) GROUP BY 1) m "
+        "  ON m.customer_id = s.customer_id "
+        "WHERE c.id = s.customer_id",
+        {
+            "now": now,
+            "week": now - timedelta(days=7),
+            "ids": [customer.id for customer in customers],
+        },
+    )
+    return appended
+
+
+def _parts(
+    facts: fact_table.CustomerFacts, rows: list[int], scores: health.Scores
+) -> list[list[list[Any]]]:
+    """Per customer the ledger lines as `HealthScore.parts` stores them."""
+    names = [metric.name for metric in METRICS]
+    raw = np.round(scores.raw, 2).tolist()
+    decayed = np.round(scores.decayed, 2).tolist()
+    weight = np.round(scores.weight, 3).tolist()
+    losses = scores.losses.tolist()
+    fact_a = np.round(facts.fact_a[rows], 3).tolist()
+    fact_b = np.round(facts.fact_b[rows], 3).tolist()
+    at = facts.fact_at[rows].tolist()
+    age = np.round(facts.age_days[rows], 1)
+    oldest = np.nanmax(np.where(np.isnan(age), -1.0, age), axis=1).tolist()
+    caps = scores.cap.tolist()
+    m = len(names)
+    out = []
+    for i in range(len(rows)):
+        lines = [
+            [
+                names[j],
+                raw[i][j],
+                decayed[i][j],
+                weight[i][j],
+                losses[i][j],
+                _none(fact_a[i][j]),
+                _none(fact_b[i][j]),
+                None if at[i][j] != at[i][j] else int(at[i][j]),
+            ]
+            for j in range(m)
+            if raw[i][j] == raw[i][j]
+        ]
+        if losses[i][m]:
+            lines.append(
+                [health.STALE_LINE, None, None, 0, losses[i][m], oldest[i], None, None]
+            )
+        if losses[i][m + 1]:
+            lines.append(
+                [health.CAP_LINE, None, None, 0, losses[i][m + 1], caps[i], None, None]
+            )
+        out.append(lines)
+    return out
+
+
+def _none(value: float) -> float | None:
+    return None if value != value else value
