@@ -62,7 +62,8 @@ def spawn(
         stderr=subprocess.STDOUT,
         cwd=cwd,
         process_group=0,
-        preexec_fn=_die_with_parent(death_signal),
+        # Safe: whoever starts servers here runs no other thread.
+        preexec_fn=_die_with_parent(death_signal),  # noqa: PLW1509
         extra_groups=None if user is None else [],
         **as_user,  # type: ignore[arg-type]
     )
@@ -94,6 +95,27 @@ def signal_group(pid: int, number: signal.Signals) -> None:
     except (ProcessLookupError, PermissionError):
         # macOS answers EPERM for a group of zombies only.
         return
+
+
+def command_line(pid: int) -> str:
+    """The command `pid` runs, its words joined by blanks; empty if it is gone."""
+    if sys.platform == "linux":
+        try:
+            return (
+                Path(f"/proc/{pid}/cmdline")
+                .read_bytes()
+                .replace(b"\0", b" ")
+                .decode(errors="replace")
+            )
+        except OSError:
+            return ""
+    return subprocess.run(
+        ["ps", "-o", "command=", "-p", str(pid)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=10,
+    ).stdout
 
 
 class PidFiles:

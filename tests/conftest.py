@@ -1,0 +1,189 @@
+"""Fixtures of every test: three users, one organisation, and a closed network."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+
+from tests import servers
+
+if TYPE_CHECKING:
+    from rest_framework.test import APIClient
+
+    from churnguard.models import Organization, User
+
+
+class NetworkBlockedError(RuntimeError):
+    """A test tried to leave this machine."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave slow tests and benches to those who ask for them by -m or by `::` name."""
+    by_name = any("::" in arg for arg in config.args)
+    if not config.getoption("-m") and not by_name:
+        config.option.markexpr = "not slow and not bench"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip browser tests where there is no browser, and say so."""
+    if chromium_path() is not None:
+        return
+    reason = "no Chromium on this machine (apt-get install chromium, or set CHROMIUM)"
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_unconfigure() -> None:
+    servers.stop()
+
+
+def chromium_path() -> str | None:
+    """The Chromium to drive: CHROMIUM, else the one on PATH."""
+    configured = os.environ.get("CHROMIUM", "")
+    if configured:
+        return configured if os.access(configured, os.X_OK) else None
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def closed_network() -> Iterator[None]:
+    """Only this machine can be reached; anything else fails loudly."""
+    patch = pytest.MonkeyPatch()
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
+    lookup = socket.getaddrinfo
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        _require_local(self.family, address)
+        connect(self, address)
+
+    def guarded_connect_ex(self: socket.socket, address: Any) -> int:
+        _require_local(self.family, address)
+        return connect_ex(self, address)
+
+    def guarded_lookup(host: Any, *args: Any, **kwargs: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name not in {None, "", "localhost"} and not _is_address(name):
+            raise NetworkBlockedError(f"A test looked up {name}.")
+        return lookup(host, *args, **kwargs)
+
+    patch.setattr(socket.socket, "connect", guarded_connect)
+    patch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+    patch.setattr(socket, "getaddrinfo", guarded_lookup)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def empty_redis() -> None:
+    """Each test starts with an empty bus and an empty cache."""
+    for name in ("REDIS_URL", "CACHE_URL"):
+        client = redis.Redis.from_url(os.environ[name], socket_timeout=5)
+        client.flushall()
+        client.close()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with the data sets: CHURNGUARD_SHARED, else `../shared`."""
+    checkout = Path(__file__).resolve().parents[1]
+    folder = Path(os.environ.get("CHURNGUARD_SHARED", checkout.parent / "shared"))
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no data sets in {folder} (set CHURNGUARD_SHARED)")
+    return folder
+
+
+@pytest.fixture
+def org(db: None) -> Organization:
+    """The organisation of alice and bob."""
+    from churnguard.models import Organization
+
+    return Organization.objects.create(name="Acme")
+
+
+@pytest.fixture
+def member(org: Organization) -> Callable[..., User]:
+    """`member("viewer")` -> a new user with that role in `org` (or `in_org=`)."""
+    from churnguard.models import Membership, User
+
+    def make(
+        role: str, *, email: str | None = None, in_org: Organization | None = None
+    ) -> User:
+        number = User.objects.count() + 1
+        user = User.objects.create_user(email or f"{role}{number}@example.com", "pw")
+        Membership.objects.create(organization=in_org or org, user=user, role=role)
+        return user
+
+    return make
+
+
+@pytest.fixture
+def alice(member: Callable[..., User]) -> User:
+    """The owner of `org`."""
+    return member("owner", email="alice@example.com")
+
+
+@pytest.fixture
+def bob(member: Callable[..., User]) -> User:
+    """A viewer in `org`."""
+    return member("viewer", email="bob@example.com")
+
+
+@pytest.fixture
+def other_org(db: None) -> Organization:
+    """The organisation of charlie."""
+    from churnguard.models import Organization
+
+    return Organization.objects.create(name="Stranger Inc")
+
+
+@pytest.fixture
+def charlie(member: Callable[..., User], other_org: Organization) -> User:
+    """The owner of another organisation: a stranger to `org`."""
+    return member("owner", email="charlie@example.com", in_org=other_org)
+
+
+@pytest.fixture
+def api() -> Callable[..., APIClient]:
+    """`api(alice)` signed in, `api(key="cg_..")` with a key, `api()` as nobody."""
+    from rest_framework.test import APIClient
+
+    def make(user: User | None = None, *, key: str | None = None) -> APIClient:
+        client = APIClient()
+        if user is not None:
+            client.force_login(user)
+        if key is not None:
+            client.credentials(HTTP_AUTHORIZATION=f"Bearer {key}")
+        return client
+
+    return make
+
+
+def _require_local(family: int, address: Any) -> None:
+    if family == socket.AF_UNIX:
+        return
+    host = address[0] if isinstance(address, tuple) else address
+    if host in {"", "localhost"} or _is_loopback(host):
+        return
+    raise NetworkBlockedError(f"A test tried to connect to {host}.")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(text: str) -> bool:
+    return _is_address(text) and ipaddress.ip_address(text).is_loopback

@@ -1,0 +1,71 @@
+"""One PostgreSQL and one Valkey for a test session, in a folder of their own.
+
+`tests.settings` calls `ensure()` before Django reads its settings. A process started by
+a test inherits the addresses and starts nothing.
+"""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from churnguard.runtime import processes
+from churnguard.runtime.account import server_account
+from churnguard.runtime.postgres import EmbeddedPostgres
+from churnguard.runtime.services import Service, start_and_wait
+from churnguard.runtime.valkey import EmbeddedValkey
+
+_started: list[tuple[Service, subprocess.Popen[bytes]]] = []
+_folders: list[Path] = []
+
+
+def ensure() -> None:
+    """Start the servers and set the environment, once per session."""
+    if os.environ.get("CHURNGUARD_TEST_SERVERS"):
+        return
+    home = temporary_home()
+    postgres = EmbeddedPostgres(home, durable=False)
+    postgres.prepare()
+    bus = EmbeddedValkey(home, role="bus", sockets=postgres.sockets, durable=False)
+    cache = EmbeddedValkey(home, role="cache", sockets=postgres.sockets, durable=False)
+    bus.prepare()
+    cache.prepare()
+    atexit.register(stop)
+    for server in (postgres, bus, cache):
+        service = server.service()
+        process = start_and_wait(service, timeout_s=60)
+        _started.append((service, process))
+    os.environ.update(
+        CHURNGUARD_TEST_SERVERS="1",
+        CHURNGUARD_HOME=str(home),
+        DATABASE_URL=postgres.dsn,
+        REDIS_URL=bus.url,
+        CACHE_URL=cache.url,
+        SECRET_KEY="a key for tests only, known to everyone",
+        INTEGRATION_ENCRYPTION_KEY=base64.urlsafe_b64encode(bytes(32)).decode(),
+        PROMETHEUS_MULTIPROC_DIR=str(home / "prometheus"),
+    )
+    (home / "prometheus").mkdir()
+
+
+def temporary_home() -> Path:
+    """A new data folder with a short path, open to the account of the servers."""
+    home = Path(tempfile.mkdtemp(prefix="cg-"))
+    if server_account(home / "postgres") is not None:
+        home.chmod(0o711)
+    _folders.append(home)
+    return home
+
+
+def stop() -> None:
+    """Stop what `ensure` started and remove the folders. Idempotent."""
+    while _started:
+        service, process = _started.pop()
+        processes.stop(process, first=service.stop_signal)
+    while _folders:
+        shutil.rmtree(_folders.pop(), ignore_errors=True)
