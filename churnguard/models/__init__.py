@@ -13,7 +13,7 @@ from churnguard.models.activity import (
     Ticket,
 )
 from churnguard.models.customers import Customer, CustomerSource, IdentityLink, Source
-from churnguard.models.ledger import Batch, Quarantine
+from churnguard.models.ledger import Batch, Quarantine, RunKey
 from churnguard.models.live import Heartbeat, Notice, StreamNote, StreamSequence
 from churnguard.models.schedule import Schedule
 from churnguard.models.tenancy import (
@@ -48,6 +48,7 @@ __all__ = [
     "Organization",
     "Quarantine",
     "Role",
+    "RunKey",
     "Schedule",
     "Source",
     "SourceObject",

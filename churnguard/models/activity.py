@@ -28,6 +28,9 @@ class SourceRow(models.Model):
     custom = models.JSONField(default=dict)
     raw = models.JSONField(default=dict)
     deleted_at = models.DateTimeField(null=True)
+    deleted_version = models.BigIntegerField(null=True)
+    """Version of the tombstone; the smallest bigint where the deletion was inferred,
+    so that any later record of the source revives the row."""
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

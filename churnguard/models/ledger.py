@@ -105,3 +105,25 @@ class Quarantine(models.Model):
         indexes = [
             models.Index(fields=["organization", "state", "-id"], name="quarantine_org")
         ]
+
+
+class RunKey(models.Model):
+    """A key that a run has stored, for streams whose source may repeat its keys, and
+    for finding what a full read no longer shows. Dropped when the run ends."""
+
+    id = models.BigAutoField(primary_key=True)
+    run_id = models.BigIntegerField()
+    stream = models.CharField(max_length=120)
+    key = models.TextField()
+    """"<record type>:<stored external id>"."""
+    content = models.BigIntegerField(null=True)
+    """Content hash of the record kept under this key; null where only the id is
+    known."""
+
+    class Meta:
+        db_table = "cg_run_key"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["run_id", "stream", "key"], name="run_key_once"
+            )
+        ]
