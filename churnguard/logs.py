@@ -53,6 +53,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
 }
 """Attributes that are not facts: the record's own, live objects, SQL parameters."""
 _RENAMED = {"record_count": "recordCount", "duration_ms": "duration"}
+_TYPED = {"entity": str, "recordCount": int, "duration": float, "error": str}
 _OUR_HANDLER = "churnguard"
 _TAMED = (
     "django",
@@ -204,8 +205,11 @@ def _shape(_logger: Any, _name: str, event: EventDict) -> EventDict:
     _add_failure(metadata, failure)
     if stack:
         metadata["stack"] = stack
-    if "error" in metadata and metadata["error"] is not None:
-        metadata["error"] = str(metadata["error"])
+    for name, kind in _TYPED.items():
+        if metadata.get(name) is not None:
+            metadata[name] = kind(metadata[name])
+        else:
+            metadata.pop(name, None)
     level = record.levelname.lower()
     return {
         "timestamp": _utc(record.created),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import shutil
 import socket
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rest_framework.test import APIClient
 
     from churnguard.models import Organization, User
+    from tests.log_contract import LogContract
 
 
 class NetworkBlockedError(RuntimeError):
@@ -81,6 +83,18 @@ def closed_network() -> Iterator[None]:
     patch.setattr(socket, "getaddrinfo", guarded_lookup)
     yield
     patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def log_contract() -> Iterator[LogContract]:
+    """Every line logged during a test keeps the schema of structured logs."""
+    from tests.log_contract import LogContract
+
+    handler = LogContract()
+    logging.getLogger().addHandler(handler)
+    yield handler
+    logging.getLogger().removeHandler(handler)
+    assert handler.faults == []
 
 
 @pytest.fixture(autouse=True)
