@@ -1,7 +1,8 @@
 """Numbers, money and times as people read them.
 
-Groups are separated by a narrow no-break space (U+202F), so that a figure never
-wraps and is never mistaken for a decimal. Times are UTC.
+Groups are separated by a narrow no-break space (U+202F) and units stand behind a
+no-break space, so that a figure never wraps and no comma is taken for a decimal.
+Times are UTC.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 THIN = "\u202f"
+FIRM = "\u00a0"
 DASH = "\u2013"
 
 ZERO_DECIMAL = frozenset(
@@ -47,6 +49,17 @@ def number(value: Number | None, decimals: int = 0) -> str:
     return f"{value:,.{decimals}f}".replace(",", THIN).replace("-", "\u2212")
 
 
+def figure(value: Number | None) -> str:
+    """A score or its points in full: two decimals at most, no closing zeros."""
+    text = number(value, 2)
+    return text if text == DASH else text.rstrip("0").rstrip(".")
+
+
+def points(lost: Number | None) -> str:
+    """Points lost as the ledger writes them: `7.5` -> `-7.5` with a true minus."""
+    return f"\u2212{figure(lost)}" if lost else "0"
+
+
 def compact(value: Number | None) -> str:
     """`44751` -> `44.8k`: three significant figures, for tiles and axes."""
     if value is None or not math.isfinite(value):
@@ -64,7 +77,7 @@ def percent(ratio: Number | None, decimals: int = 1) -> str:
     if ratio is None:
         return DASH
     text = number(float(ratio) * 100, decimals)
-    return text if text == DASH else f"{text}{THIN}%"
+    return text if text == DASH else f"{text}{FIRM}%"
 
 
 def money(amount_minor: int | None, currency: str = "USD") -> str:
@@ -77,7 +90,7 @@ def money(amount_minor: int | None, currency: str = "USD") -> str:
     figure = number(abs(amount), places)
     sign = "\u2212" if amount < 0 else ""
     symbol = SYMBOLS.get(code)
-    return f"{sign}{symbol}{figure}" if symbol else f"{sign}{figure}{THIN}{code}"
+    return f"{sign}{symbol}{figure}" if symbol else f"{sign}{figure}{FIRM}{code}"
 
 
 def duration(seconds: Number | None) -> str:
@@ -88,15 +101,15 @@ def duration(seconds: Number | None) -> str:
     if value < 0:
         return "\u2212" + duration(-value)
     if value < 1:
-        return f"{round(value * 1000)}{THIN}ms"
+        return f"{round(value * 1000)}{FIRM}ms"
     if value < 10 and not value.is_integer():
-        return f"{value:.1f}{THIN}s"
+        return f"{value:.1f}{FIRM}s"
     total = round(value)
     parts: list[str] = []
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
         count, total = divmod(total, size)
         if count:
-            parts.append(f"{count}{THIN}{unit}")
+            parts.append(f"{count}{FIRM}{unit}")
         if len(parts) == 2:
             break
     return " ".join(parts)
@@ -111,10 +124,10 @@ def ago(moment: datetime, now: datetime | None = None) -> str:
         return "just now"
     for size, unit in ((31536000, "y"), (86400, "d"), (3600, "h"), (60, "min")):
         if distance >= size:
-            text = f"{int(distance // size)}{THIN}{unit}"
+            text = f"{int(distance // size)}{FIRM}{unit}"
             break
     else:
-        text = f"{int(distance)}{THIN}s"
+        text = f"{int(distance)}{FIRM}s"
     return f"{text} ago" if seconds > 0 else f"in {text}"
 
 

@@ -29,6 +29,8 @@ register = template.Library()
 CURSOR_PARAMS = ("after", "before", "cursor", "page")
 
 register.filter("number", formats.number)
+register.filter("figure", formats.figure)
+register.filter("points", formats.points)
 register.filter("compact", formats.compact)
 register.filter("percent", formats.percent)
 register.filter("money", formats.money)
@@ -92,15 +94,6 @@ def score_badge(score: float | None, band: str | None = None) -> SafeString:
         svg.shape(look.shape),
         look.label,
     )
-
-
-@register.filter
-def points(lost: float | None) -> str:
-    """Points lost as the ledger writes them: `-7.5`, at most two decimals."""
-    if not lost:
-        return "0"
-    figure = formats.number(abs(lost), 2).rstrip("0").rstrip(".")
-    return f"\u2212{figure}"
 
 
 @register.simple_tag

@@ -3,6 +3,7 @@
 
 const SERIES = ["--accent", "--series-2", "--series-3", "--series-4"];
 const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3]];
+const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 const charts = new Map();
 let library;
 
@@ -45,7 +46,7 @@ function compact(value) {
   return text.replace("-", "\u2212");
 }
 
-function options(data, width, height) {
+function options(data, width, height, figure) {
   const muted = color("--muted");
   const grid = { stroke: color("--grid"), width: 1 };
   const ticks = { ...grid, size: 4 };
@@ -60,7 +61,6 @@ function options(data, width, height) {
       dash: DASHES[index % DASHES.length],
       points: { show: data.x.length < 2 },
       fill: data.series.length === 1 ? fade(stroke) : undefined,
-      value: (_, value) => compact(value) + (data.unit && value !== null ? ` ${data.unit}` : ""),
     };
   });
   return {
@@ -68,14 +68,25 @@ function options(data, width, height) {
     height,
     tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1000), "UTC"),
     cursor: { points: { size: 7 }, drag: { x: true, y: false } },
-    legend: { show: true, live: true },
+    legend: { show: false },
+    hooks: { setCursor: [(plot) => readOut(plot, data, figure)] },
     scales: { y: { range: (_, low, high) => range(low, high, data) } },
     axes: [
       { ...axis, space: 64, values: timeLabels },
-      { ...axis, size: 52, values: (_, values) => values.map(compact) },
+      { ...axis, size: 46, values: (_, values) => values.map(compact) },
     ],
-    series: [{ label: "Time", value: (_, at) => (at === null ? "\u2013" : stamp(at)) }, ...lines],
+    series: [{}, ...lines],
   };
+}
+
+// The figures under the pointer stand in the legend, in the page's own type.
+function readOut(plot, data, figure) {
+  const { idx } = plot.cursor;
+  const isOn = idx !== null && idx !== undefined;
+  figure.querySelectorAll("[data-chart-value]").forEach((node, index) => {
+    node.textContent = isOn ? compact(data.series[index].values[idx]) : "";
+  });
+  figure.querySelector("[data-chart-time]").textContent = isOn ? stamp(data.x[idx]) : "";
 }
 
 function range(low, high, data) {
@@ -90,10 +101,10 @@ function fade(value) {
 }
 
 function timeLabels(_, seconds, __, ___, step) {
-  const day = (iso) => iso.slice(5, 10);
+  const day = (iso) => `${Number(iso.slice(8, 10))} ${MONTHS[Number(iso.slice(5, 7)) - 1]}`;
   return seconds.map((at, index) => {
     const iso = new Date(at * 1000).toISOString();
-    if (step >= 86400 * 28) return iso.slice(0, 7);
+    if (step >= 86400 * 28) return `${MONTHS[Number(iso.slice(5, 7)) - 1]} ${iso.slice(0, 4)}`;
     if (step >= 86400) return day(iso);
     const clock = iso.slice(11, 16);
     const isNewDay = index === 0 || clock === "00:00";
@@ -113,8 +124,7 @@ async function draw(figure) {
   const uPlot = await loadLibrary();
   if (!figure.isConnected || !box.clientWidth) return;
   charts.get(figure)?.destroy();
-  const legend = 30;
-  const size = options(data, box.clientWidth, box.clientHeight - legend);
+  const size = options(data, box.clientWidth, box.clientHeight, figure);
   const columns = [data.x, ...data.series.map((line) => line.values)];
   charts.set(figure, new uPlot(size, columns, box));
 }

@@ -164,7 +164,8 @@ function showFiles(input) {
   const target = document.getElementById(input.dataset.fileName);
   if (!target) return;
   const names = [...input.files].map((file) => `${file.name}, ${size(file.size)}`);
-  target.textContent = names.join("; ") || "No file chosen yet";
+  target.dataset.empty ??= target.textContent;
+  target.textContent = names.join("; ") || target.dataset.empty;
 }
 
 function size(bytes) {
@@ -211,7 +212,7 @@ function ago(seconds) {
   const distance = Math.abs(seconds);
   if (distance < 5) return "just now";
   const [divisor, unit] = UNITS.find(([limit]) => distance >= limit) || [1, "s"];
-  const text = `${Math.floor(distance / divisor)}\u202f${unit}`;
+  const text = `${Math.floor(distance / divisor)}\u00a0${unit}`;
   return seconds > 0 ? `${text} ago` : `in ${text}`;
 }
 
