@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from churnguard.errors import ConfigError
+from churnguard.runtime import processes
 
 SYSTEM_NAMES = ("churnguard", "postgres")
 SOCKET_PATH_MAX = 100
@@ -38,12 +39,10 @@ class Account:
         return (
             subprocess.run(
                 ["test", "-x", str(path)],
-                user=self.uid,
-                group=self.gid,
-                extra_groups=[],
                 cwd="/",
                 check=False,
                 timeout=10,
+                **processes.as_user((self.uid, self.gid)),
             ).returncode
             == 0
         )

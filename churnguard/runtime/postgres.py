@@ -60,6 +60,10 @@ class EmbeddedPostgres:
         self._programs = Path()
 
     @property
+    def _user(self) -> tuple[int, int] | None:
+        return None if self.account is None else (self.account.uid, self.account.gid)
+
+    @property
     def dsn(self) -> str:
         """The address for psycopg and Django; valid after `prepare`."""
         return f"postgresql:///{DATABASE}?host={quote(str(self.sockets))}&user={ROLE}"
@@ -69,14 +73,19 @@ class EmbeddedPostgres:
 
         Raises ConfigError with what to do where this machine does not allow it.
         """
-        self.account = accounts.server_account(self.data)
-        place = accounts.server_folder(self.home, self.account)
-        self.data = place / "postgres"
-        self.sockets = accounts.socket_folder(place, self.account)
+        self.private_sockets()
         installation = binaries.find_postgres(_major_of(self.data))
         self._programs = self._reachable(installation)
         if not (self.data / "PG_VERSION").exists():
             self._initdb(installation.major)
+
+    def private_sockets(self) -> Path:
+        """The folder of all sockets; also settles account and data folder."""
+        self.account = accounts.server_account(self.data)
+        place = accounts.server_folder(self.home, self.account)
+        self.data = place / "postgres"
+        self.sockets = accounts.socket_folder(place, self.account)
+        return self.sockets
 
     def service(self) -> Service:
         """How to run it; ready once the database `churnguard` answers."""
@@ -93,7 +102,7 @@ class EmbeddedPostgres:
             stop_signal=signal.SIGINT,
             death_signal=signal.SIGINT,
             stop_patience_s=60.0,
-            user=None if self.account is None else (self.account.uid, self.account.gid),
+            user=self._user,
             cwd=self.data,
             log_file=self.home / "log" / "postgres.log",
             before_start=self.clear_stale_lock,
@@ -116,8 +125,9 @@ class EmbeddedPostgres:
     def clear_stale_lock(self) -> None:
         """Deal with the postmaster.pid of a server that did not stop by itself.
 
-        A server of this very folder that still runs is stopped. A number that now
-        belongs to another program is no reason not to start, so the file goes.
+        A server of this very folder that still runs is stopped. The file goes only if
+        its number now belongs to another program: PostgreSQL itself judges the rest,
+        since the file also guards against sessions that outlived their server.
         """
         lock = self.data / "postmaster.pid"
         try:
@@ -125,10 +135,13 @@ class EmbeddedPostgres:
         except (FileNotFoundError, ValueError, IndexError):
             return
         known_as = processes.identity(pid)
-        if known_as is not None and self._is_ours(pid):
+        if known_as is None:
+            return
+        if self._is_ours(pid):
             processes.stop_stranger(pid, known_as, signal.SIGINT, patience_s=60.0)
-        for stale in (lock, self.sockets / ".s.PGSQL.5432.lock"):
-            stale.unlink(missing_ok=True)
+        elif not processes.working_in(self.data):
+            lock.unlink(missing_ok=True)
+            (self.sockets / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
 
     def _is_ours(self, pid: int) -> bool:
         command = processes.command_line(pid)
@@ -168,7 +181,7 @@ class EmbeddedPostgres:
                 check=False,
                 cwd="/",
                 timeout=300,
-                **_as_user(self.account),
+                **processes.as_user(self._user),
             )
             if done.returncode == 0:
                 draft.rename(self.data)
@@ -207,9 +220,3 @@ def _environment() -> dict[str, str]:
         "LC_ALL": "C",
         "TZ": "UTC",
     }
-
-
-def _as_user(account: accounts.Account | None) -> dict[str, object]:
-    if account is None:
-        return {}
-    return {"user": account.uid, "group": account.gid, "extra_groups": []}

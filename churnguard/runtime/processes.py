@@ -6,6 +6,7 @@ pid files of the next start do that work.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -15,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -53,7 +54,6 @@ def spawn(
     output: gets both stdout and stderr. death_signal: what the child gets when this
     process dies in whatever way. user: (uid, gid) to drop to.
     """
-    as_user = {} if user is None else {"user": user[0], "group": user[1]}
     return subprocess.Popen(
         list(argv),
         env=dict(env),
@@ -64,9 +64,15 @@ def spawn(
         process_group=0,
         # Safe: whoever starts servers here runs no other thread.
         preexec_fn=_die_with_parent(death_signal),  # noqa: PLW1509
-        extra_groups=None if user is None else [],
-        **as_user,  # type: ignore[arg-type]
+        **as_user(user),
     )
+
+
+def as_user(user: tuple[int, int] | None) -> dict[str, Any]:
+    """The arguments of subprocess that drop a child to (uid, gid) and no more."""
+    if user is None:
+        return {}
+    return {"user": user[0], "group": user[1], "extra_groups": []}
 
 
 def stop(
@@ -118,6 +124,18 @@ def command_line(pid: int) -> str:
     ).stdout
 
 
+def working_in(folder: Path) -> list[int]:
+    """The processes whose working directory is `folder`; [] where /proc is missing."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if (entry / "cwd").readlink() == folder:
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
 class PidFiles:
     """Notes of the children of one data folder, so that the next start finds strays."""
 
@@ -157,6 +175,8 @@ def stop_stranger(
     for number in (first, signal.SIGKILL):
         if identity(pid) != known_as:
             return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
         signal_group(pid, number)
         deadline = time.monotonic() + patience_s
         while identity(pid) == known_as and time.monotonic() < deadline:

@@ -1,0 +1,66 @@
+"""ChurnGuard's own processes: web, worker, beat. Later roles are added here."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from churnguard.runtime import web
+from churnguard.runtime.home import CHECKOUT
+from churnguard.runtime.services import Service
+
+_CELERY = ("-m", "celery", "-A", "churnguard")
+WORKER_THREADS = "4"
+
+
+def roles(env: Mapping[str, str], home: Path) -> list[Service]:
+    """The processes that serve, work and keep time; `env` goes to all of them."""
+    schedule = home / "beat"
+    schedule.mkdir(mode=0o700, exist_ok=True)
+    return [
+        _role("web", env, "-m", "churnguard.runtime.web", is_ready=answers),
+        _role(
+            "worker",
+            env,
+            *_CELERY,
+            *("worker", "--pool", "threads", "--concurrency", WORKER_THREADS),
+            *("--without-gossip", "--without-mingle", "--loglevel", "INFO"),
+        ),
+        _role("beat", env, *_CELERY, "beat", "--schedule", str(schedule / "schedule")),
+    ]
+
+
+def command(*words: str) -> list[str]:
+    """The argument list of `manage.py words..` by this interpreter."""
+    return [sys.executable, str(CHECKOUT / "manage.py"), *words]
+
+
+def answers() -> bool:
+    """Whether the dashboard's port gives any HTTP answer to a liveness question."""
+    place = urlsplit(web.addresses()[0].url)
+    connection = http.client.HTTPConnection(
+        place.hostname or "127.0.0.1", place.port, timeout=5
+    )
+    try:
+        connection.request("GET", "/webhooks/health", headers={"Host": "localhost"})
+        connection.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+def _role(name: str, env: Mapping[str, str], *words: str, **more: object) -> Service:
+    return Service(
+        name=name,
+        argv=[sys.executable, *words],
+        env={**env, "CHURNGUARD_ROLE": name},
+        cwd=CHECKOUT,
+        stop_patience_s=float(os.environ.get("CHURNGUARD_STOP_PATIENCE_S", "15")),
+        **more,  # type: ignore[arg-type]
+    )
