@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
+from churnguard.errors import RecordError
 from churnguard.records import AnyRecord
 
 Mode = Literal["full", "incremental"]
@@ -122,7 +123,8 @@ class Connector:
     settings: the non-secret fields; secrets: the secret ones (already decrypted).
     client: `integrations.http.Client`, the outbound door (None for drivers).
     now: the clock. save_secrets: called by a connector whose token was rotated in a
-    way the credentials service does not handle itself; usually unused.
+    way the credentials service does not handle itself; usually unused. token_store:
+    an `integrations.tokens.TokenStore` of this connection, for a `TokenKeeper`.
     """
 
     name: ClassVar[str] = ""
@@ -144,12 +146,20 @@ class Connector:
         client: Any = None,
         now: Callable[[], datetime],
         save_secrets: Callable[[Mapping[str, Any]], None] | None = None,
+        token_store: Any = None,
     ) -> None:
         self.settings = settings
         self.secrets = secrets
         self.client = client
         self.now = now
         self.save_secrets = save_secrets
+        self.token_store = token_store
+
+    @classmethod
+    def oauth_app(cls, settings: Mapping[str, Any], secrets: Mapping[str, Any]) -> Any:
+        """The `integrations.oauth.OAuthApp` behind the "Connect" button; None where a
+        person pastes a key."""
+        return None
 
     def check(self) -> str:
         """Say who we are connected as ("Connected to Acme (org 00D..)").
@@ -170,6 +180,16 @@ class Connector:
     def list_ids(self, stream: Stream) -> Iterator[list[str]]:
         """All external ids that exist now, for streams with deletes='sweep'."""
         raise NotImplementedError
+
+    def parse(self, stream: Stream, raw: JsonDict) -> AnyRecord:
+        """The record of one raw object, for replaying what was quarantined.
+
+        Raises RecordError where the object is still no good.
+        """
+        raise RecordError(
+            f"{self.label} cannot read a single object again; edit the record itself.",
+            code="not_replayable",
+        )
 
     def close(self) -> None:
         """Release driver connections; called once, also after errors."""

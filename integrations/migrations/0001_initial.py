@@ -152,7 +152,6 @@ class Migration(migrations.Migration):
                 ('pk', models.CompositePrimaryKey('stream_id', 'external_id', blank=True, editable=False, primary_key=True, serialize=False)),
                 ('external_id', models.CharField(max_length=255)),
                 ('run_id', models.BigIntegerField()),
-                ('content_hash', models.BigIntegerField()),
                 ('stream', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to='integrations.streamstate')),
             ],
             options={

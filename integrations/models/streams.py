@@ -66,15 +66,14 @@ class StreamState(models.Model):
 
 
 class StreamKey(models.Model):
-    """The ids a stream has brought, for streams whose deletes show by absence and for
-    files that may repeat their key. One row per id, moved to the newest run."""
+    """The live ids of a stream whose deletes show by absence (full, sweep). One row per
+    id, moved to the newest run that saw it."""
 
     pk = models.CompositePrimaryKey("stream_id", "external_id")
     stream = models.ForeignKey(StreamState, on_delete=models.CASCADE, db_index=False)
     external_id = models.CharField(max_length=255)
     run_id = models.BigIntegerField()
     """The last run that saw it."""
-    content_hash = models.BigIntegerField()
 
     class Meta:
         db_table = "int_stream_key"
