@@ -161,6 +161,7 @@ def fold(now: datetime | None = None) -> int:
 def fold_batches(cur: Cursor, batch_ids: list[int], at: datetime) -> int:
     """Add the events of these batches to every rollup; returns the events folded."""
     cur.execute(_STAGE_TABLE)
+    cur.execute("DELETE FROM fold_stage")
     cur.execute(_STAGE, [batch_ids])
     for statement in _UPSERTS:
         cur.execute(statement, {"now": at})

@@ -18,14 +18,16 @@ _PARTS: dict[str, str] = {
         "WHERE x.ts < %(before)s ORDER BY x.ts DESC LIMIT %(limit)s"
     ),
     "ticket": (
-        "SELECT x.opened_at, 'ticket', s.source_id, coalesce(x.subject, x.external_id), "
+        "SELECT x.opened_at, 'ticket', s.source_id, "
+        "coalesce(x.subject, x.external_id), "
         "jsonb_build_object('status', x.status, 'priority', x.priority, "
         "'satisfaction_pct', x.satisfaction_pct) "
         "FROM cg_ticket x JOIN refs s ON s.id = x.customer_source_id "
         "WHERE x.opened_at < %(before)s ORDER BY x.opened_at DESC LIMIT %(limit)s"
     ),
     "invoice": (
-        "SELECT x.issued_at, 'invoice', s.source_id, coalesce(x.number, x.external_id), "
+        "SELECT x.issued_at, 'invoice', s.source_id, "
+        "coalesce(x.number, x.external_id), "
         "jsonb_build_object('status', x.status, 'total_minor', x.total_minor, "
         "'currency', x.currency, 'due_at', x.due_at) "
         "FROM cg_invoice x JOIN refs s ON s.id = x.customer_source_id "
@@ -41,7 +43,8 @@ _PARTS: dict[str, str] = {
     ),
     "conversation": (
         "SELECT x.started_at, 'conversation', s.source_id, "
-        "coalesce(x.subject, x.kind, x.external_id), jsonb_build_object('kind', x.kind, "
+        "coalesce(x.subject, x.kind, x.external_id), "
+        "jsonb_build_object('kind', x.kind, "
         "'direction', x.direction, 'status', x.status) "
         "FROM cg_conversation x JOIN refs s ON s.id = x.customer_source_id "
         "WHERE x.started_at < %(before)s ORDER BY x.started_at DESC LIMIT %(limit)s"

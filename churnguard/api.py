@@ -1,4 +1,4 @@
-"""What every API answer shares: the error body, keyset pages, the rate limit."""
+"""What every API answer shares: the error body and keyset pages."""
 
 from __future__ import annotations
 
@@ -9,16 +9,12 @@ import logging
 import math
 from typing import Any, TypeVar
 
-from django.conf import settings
-from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
 from django.db import OperationalError
 from django.db.models import Model, Q, QuerySet
 from django.http import Http404
 from rest_framework import exceptions, status
-from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import exception_handler as drf_handler
 
 from churnguard.errors import ConfigError, RateLimitedError, TransientError
@@ -82,35 +78,6 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         code = getattr(detail, "code", None) or exc.default_code
         response.data = {"detail": str(detail), "code": code, "fields": {}}
     return response
-
-
-class OrganizationThrottle(SimpleRateThrottle):
-    """API_RATE_LIMIT_PER_MINUTE per organisation; off with API_RATE_LIMITING_ENABLED.
-
-    Counted in the cache: when that is gone, requests pass.
-    """
-
-    scope = "organization"
-
-    def __init__(self) -> None:
-        self.num_requests, self.duration = settings.API_RATE_LIMIT_PER_MINUTE, 60
-
-    def allow_request(self, request: Request, view: Any) -> bool:
-        organization = getattr(request._request, "organization", None)
-        if not settings.API_RATE_LIMITING_ENABLED or organization is None:
-            return True
-        self.now = self.timer()
-        window = int(self.now // self.duration)
-        key = f"api-rate:{organization.pk}:{window}"
-        cache.add(key, 0, timeout=self.duration * 2)
-        try:
-            count = cache.incr(key)
-        except ValueError:
-            return True
-        return count <= self.num_requests
-
-    def wait(self) -> float:
-        return self.duration - self.now % self.duration
 
 
 def encode_cursor(values: list[Any]) -> str:

@@ -185,7 +185,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["churnguard.auth.RoleOrScope"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "churnguard.api.exception_handler",
-    "DEFAULT_THROTTLE_CLASSES": ["churnguard.api.OrganizationThrottle"],
+    "DEFAULT_THROTTLE_CLASSES": ["churnguard.throttle.OrganizationThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "UNAUTHENTICATED_USER": None,
