@@ -28,11 +28,12 @@ STATUSES: dict[str, Status] = {
     "good": Status("ok", "circle", "Good"),
     "watch": Status("warn", "diamond", "Watch"),
     "concerning": Status("warn", "diamond", "Concerning"),
-    "at_risk": Status("warn", "diamond", "At risk"),
+    "at_risk": Status("danger", "square", "At risk"),
     "critical": Status("danger", "square", "Critical"),
     "low": Status("ok", "circle", "Low"),
     "medium": Status("warn", "diamond", "Medium"),
     "high": Status("danger", "square", "High"),
+    "unknown": Status("neutral", "ring", "Not scored yet"),
     "unscored": Status("neutral", "ring", "Not scored yet"),
     # integrations and runs
     "active": Status("ok", "circle", "Active"),
@@ -113,11 +114,11 @@ def get_status(word: str | None) -> Status:
 
 
 def get_band(score_0_100: float | None) -> str:
-    """The colour band of a score when the caller has none: for drawing only."""
+    """The band of a score when the caller has none: for drawing only."""
     if score_0_100 is None:
-        return "unscored"
+        return "unknown"
     if score_0_100 >= 70:
         return "healthy"
     if score_0_100 >= 40:
-        return "at_risk"
-    return "critical"
+        return "watch"
+    return "at_risk"

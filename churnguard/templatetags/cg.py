@@ -85,12 +85,11 @@ def status_pill(
 @register.simple_tag
 def score_badge(score: float | None, band: str | None = None) -> SafeString:
     """The score with the word of its band; None says that there is no score yet."""
-    word = band or get_band(score)
-    look = get_status(word)
+    look = get_status(band or get_band(score))
     return format_html(
         '<span class="score t-{}"><b>{}</b><span>{}{}</span></span>',
         look.tone,
-        formats.DASH if score is None else round(score),
+        formats.number(score),
         svg.shape(look.shape),
         look.label,
     )
@@ -167,7 +166,7 @@ def time_ago(
 
     The text keeps itself current in the browser. None reads "never".
     """
-    if moment is None:
+    if not moment:
         return format_html('<span class="muted">{}</span>', "never")
     if not isinstance(moment, datetime):
         return format_html('<time datetime="{0}">{0}</time>', moment.isoformat())
@@ -186,7 +185,7 @@ def time_ago(
 @register.simple_tag
 def time_utc(moment: datetime | date | None) -> SafeString:
     """The full UTC time as <time>; None is a dash."""
-    if moment is None:
+    if not moment:
         return format_html('<span class="muted">{}</span>', formats.DASH)
     machine = (
         moment.astimezone(UTC).isoformat(timespec="seconds")

@@ -159,11 +159,11 @@ def _two_lines() -> dict[str, Any]:
 
 
 def _ledger(now: datetime) -> list[dict[str, Any]]:
-    def reason(lost: float, sentence: str, fact: str, hours: int) -> dict[str, Any]:
+    def reason(lost: float, sentence: str, label: str, hours: int) -> dict[str, Any]:
         return {
             "points_lost": lost,
             "sentence": sentence,
-            "fact": fact,
+            "label": label,
             "fact_at": now - timedelta(hours=hours),
         }
 
@@ -171,33 +171,40 @@ def _ledger(now: datetime) -> list[dict[str, Any]]:
         {
             "label": "Usage",
             "score": 46,
-            "weight": 0.4,
+            "weight": 40.0,
             "points_lost": 21.6,
             "reasons": [
-                reason(14.1, "Active days fell from 19 to 8 in 28 days.", "-58 %", 5),
-                reason(7.5, "Nobody opened a report for 16 days.", "16 d", 30),
+                reason(
+                    14.1, "Active days fell from 19 to 8 in 28 days.", "Active days", 5
+                ),
+                reason(7.5, "Nobody opened a report for 16 days.", "Reports", 30),
             ],
         },
         {
             "label": "Support",
             "score": 70,
-            "weight": 0.25,
+            "weight": 25.0,
             "points_lost": 7.5,
             "reasons": [
-                reason(7.5, "Two urgent tickets are open over 5 days.", "2", 52)
+                reason(
+                    7.5,
+                    "Two urgent tickets are open over 5 days.",
+                    "Urgent tickets",
+                    52,
+                )
             ],
         },
         {
             "label": "Billing",
             "score": 100,
-            "weight": 0.2,
+            "weight": 20.0,
             "points_lost": 0,
             "reasons": [],
         },
         {
             "label": "Engagement",
             "score": None,
-            "weight": 0.15,
+            "weight": 0.0,
             "points_lost": 0,
             "reasons": [],
         },

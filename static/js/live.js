@@ -1,10 +1,11 @@
 // Live notes: one WebSocket for each channel named in <body data-live="a b">.
 //
-// A note {"seq": 7, "type": "sync", "id": "sync_..", ..} becomes the DOM events
-// "cg:sync" and "cg:sync-<id>" on <body>; regions refresh themselves with
-// hx-trigger="cg:sync from:body throttle:1s". After a lost connection the socket
-// resumes with ?since=<last seq>. After 3 failures in a row "cg:poll" and the topic
-// events seen so far fire every 10 s until a socket opens again.
+// A note whose data is {"type": "health", "customer_id": "cus_..", ..} becomes the DOM
+// events "cg:<channel>", "cg:health" and "cg:health-cus_.." on <body>, each with the
+// data as event.detail; regions refresh themselves with
+// hx-trigger="cg:health from:body throttle:1s". After a lost connection the socket
+// resumes with ?since=<last seq>. After 3 failures in a row, or when it is not let in,
+// "cg:poll" and the topics of all regions fire every 10 s.
 
 const POLL_S = 10;
 const FAILURES_BEFORE_POLLING = 3;
@@ -17,7 +18,6 @@ const TEXTS = {
 };
 
 const channels = new Map();
-const topics = new Set();
 let polling = 0;
 let leaving = false;
 
@@ -25,16 +25,15 @@ function dispatch(name, detail) {
   document.body.dispatchEvent(new CustomEvent(name, { detail }));
 }
 
-function announce(note, channel) {
-  const type = note.type || note.t || channel;
-  const detail = { ...note, channel };
-  topics.add(`cg:${channel}`);
-  dispatch(`cg:${channel}`, detail);
-  if (type !== channel) {
-    topics.add(`cg:${type}`);
-    dispatch(`cg:${type}`, detail);
+function announce(data, channel) {
+  const names = new Set([`cg:${channel}`]);
+  const type = data.type || channel;
+  names.add(`cg:${type}`);
+  for (const [key, value] of Object.entries(data)) {
+    const isId = key === "id" || key.endsWith("_id");
+    if (isId && value) names.add(`cg:${type}-${value}`);
   }
-  if (note.id) dispatch(`cg:${type}-${note.id}`, detail);
+  for (const name of names) dispatch(name, { ...data, channel });
 }
 
 function showState() {
@@ -56,14 +55,15 @@ function showState() {
 function poll() {
   if (document.hidden) return;
   dispatch("cg:poll", {});
-  for (const topic of new Set([...topics, ...listenedTopics()])) dispatch(topic, {});
+  for (const topic of listenedTopics()) dispatch(topic, {});
 }
 
 // Regions name their topics in hx-trigger; polling wakes exactly those.
 function listenedTopics() {
-  const found = [];
+  const found = new Set();
   for (const node of document.querySelectorAll("[hx-trigger*='cg:']")) {
-    found.push(...(node.getAttribute("hx-trigger").match(/cg:[\w-]+/g) || []));
+    const named = node.getAttribute("hx-trigger").match(/cg:[\w-]+/g) || [];
+    named.forEach((topic) => found.add(topic));
   }
   return found;
 }
@@ -77,12 +77,7 @@ function address(channel) {
 function connect(channel) {
   const socket = new WebSocket(address(channel));
   channel.socket = socket;
-  socket.onopen = () => {
-    channel.failures = 0;
-    channel.state = "live";
-    listen(channel);
-    showState();
-  };
+  socket.onopen = () => listen(channel);
   socket.onmessage = (event) => {
     listen(channel);
     receive(channel, event.data);
@@ -93,18 +88,19 @@ function connect(channel) {
 }
 
 function receive(channel, text) {
-  let message;
-  try {
-    message = JSON.parse(text);
-  } catch {
-    return;
-  }
-  for (const note of Array.isArray(message) ? message : [message]) {
-    const type = note.type || note.t;
-    if (Number.isInteger(note.seq)) channel.seq = note.seq;
-    if (type === "heartbeat" || type === "ping" || type === "hello") continue;
-    if (type === "resync") dispatch("cg:resync", { channel: channel.name });
-    else announce({ ...note, type: null, ...note.data }, channel.name);
+  const message = JSON.parse(text);
+  if (message.type === "note") {
+    channel.seq = message.seq;
+    announce(message.data, channel.name);
+  } else if (message.type === "hello") {
+    // Its seq is "now"; missed notes with smaller numbers may follow it.
+    channel.seq ??= message.seq;
+    channel.failures = 0;
+    channel.state = "live";
+    showState();
+  } else if (message.type === "resync") {
+    channel.seq = message.seq;
+    for (const topic of listenedTopics()) dispatch(topic, {});
   }
 }
 
@@ -118,7 +114,7 @@ function lost(channel, code) {
   clearTimeout(channel.silence);
   if (leaving) return;
   channel.failures += 1;
-  const refused = code === 4401 || code === 4403;
+  const refused = code >= 4400 && code < 4500;
   const isStale = refused || channel.failures >= FAILURES_BEFORE_POLLING;
   channel.state = isStale ? "stale" : "reconnecting";
   showState();
@@ -131,7 +127,7 @@ function lost(channel, code) {
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) return;
   for (const channel of channels.values()) {
-    if (channel.state === "live" || channel.socket.readyState === WebSocket.CONNECTING) continue;
+    if (channel.socket.readyState <= WebSocket.OPEN) continue;
     clearTimeout(channel.timer);
     connect(channel);
   }
