@@ -44,6 +44,7 @@ def publish_changes(
             payloads.append(
                 {
                     "type": "health",
+                    "id": customer.public_id,
                     "customer_id": customer.public_id,
                     "name": customer.name,
                     "score": score,

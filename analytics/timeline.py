@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -103,8 +104,8 @@ def list_moments(
             "ORDER BY m.at DESC LIMIT %(limit)s",
             {"customer": customer.pk, "before": before, "limit": limit},
         )
-        rows = cur.cursor.fetchall()
+        rows = cur.fetchall()
     return [
-        Moment(at=at, kind=kind, source=source, title=title, facts=facts)
+        Moment(at=at, kind=kind, source=source, title=title, facts=json.loads(facts))
         for at, kind, _source_id, title, facts, source in rows
     ]

@@ -2,12 +2,12 @@
 
 from django.urls import path
 
-from analytics import api
+from analytics import api, views
 
 urlpatterns = [
     path("api/v1/customers", api.CustomersView.as_view(), name="api-customers"),
     path(
-        "api/v1/analytics/customer-health/<str:customer_id>",
+        "api/v1/analytics/customer-health/<path:customer_id>",
         api.CustomerHealthView.as_view(),
         name="api-customer-health",
     ),
@@ -16,4 +16,8 @@ urlpatterns = [
         api.UsageTrendsView.as_view(),
         name="api-usage-trends",
     ),
+    path("customers/", views.customers, name="customers"),
+    path("customers/<str:customer_id>/", views.customer, name="customer"),
+    path("customers/<str:customer_id>/recompute/", views.recompute, name="recompute"),
+    path("usage/", views.usage, name="usage"),
 ]
