@@ -1,0 +1,36 @@
+"""The one writer of the unified model: `write` for a page, `write_lots` for several.
+
+What is stored, how often and in which order is decided here and nowhere else.
+"""
+
+from integrations.load.customers import KnownCustomers
+from integrations.load.deletes import (
+    count_live,
+    forget_keys,
+    mark_deleted,
+    missing_ids,
+    remember_ids,
+)
+from integrations.load.events import PreparedEvent
+from integrations.load.lots import ItemError, LoadResult, Lot, Refusal
+from integrations.load.sorting import stored_id
+from integrations.load.writer import prepare, source_id, write, write_lots
+
+__all__ = [
+    "ItemError",
+    "KnownCustomers",
+    "LoadResult",
+    "Lot",
+    "PreparedEvent",
+    "Refusal",
+    "count_live",
+    "forget_keys",
+    "mark_deleted",
+    "missing_ids",
+    "prepare",
+    "remember_ids",
+    "source_id",
+    "stored_id",
+    "write",
+    "write_lots",
+]

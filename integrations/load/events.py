@@ -1,0 +1,292 @@
+"""Usage events: stored once for ever, whatever repeats them.
+
+The key of an event is a hash of its source and its id; `cg_event_key` holds every key
+ever stored. New keys go in first (in key order, so that writers cannot deadlock), then
+the events of those keys are copied straight into the month partitions.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from psycopg import Cursor
+
+from churnguard import partitions
+from churnguard.records import EventRecord
+from integrations.load import wire
+
+_INSERT_KEYS = (
+    "INSERT INTO cg_event_key (key, content) SELECT * FROM unnest(%b, %b) "
+    "ON CONFLICT DO NOTHING RETURNING key"
+)
+_STORED_CONTENT = (
+    "SELECT key::text, content FROM cg_event_key WHERE key = ANY(%b)"  # by primary key
+)
+_SAME_AS_STORED = (
+    "SELECT count(*) FROM cg_usage_event WHERE event_key = %s AND ts = %s "
+    "AND customer_source_id IS NOT DISTINCT FROM %s AND name = %s AND user_key = %s "
+    "AND value IS NOT DISTINCT FROM %s AND properties = %s::jsonb"
+)
+_COPY = (
+    "COPY cg_usage_event (event_key, organization_id, source_id, batch_id, "
+    "customer_source_id, ts, received_at, value, name, event_id, user_key, properties) "
+    "FROM STDIN (FORMAT BINARY)"
+)
+_FIXED = struct.Struct(">hi16siqiqiq")
+_NUMBER = struct.Struct(">iq")
+_FLOAT = struct.Struct(">id")
+_SIZE = struct.Struct(">i")
+_NULL = b"\xff\xff\xff\xff"
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+
+
+class PreparedEvent(msgspec.Struct, gc=False):
+    """An event as the writer takes it.
+
+    properties: JSON text of an object. content: 8-byte hash of everything the sender
+    sent (not of the arrival time where no timestamp was sent). has_own_time: whether
+    the sender gave `ts`.
+    """
+
+    event_id: str
+    name: str
+    ts: datetime
+    customer_id: str | None
+    user_id: str
+    value: float | None
+    properties: bytes
+    content: bytes
+    has_own_time: bool = True
+
+
+def prepare(record: EventRecord) -> PreparedEvent:
+    """A connector's event as the writer takes it."""
+    properties = _encoder.encode(record.properties)
+    ts = record.timestamp.astimezone(UTC)
+    return PreparedEvent(
+        record.event_id,
+        record.event,
+        ts,
+        record.customer_id,
+        record.user_id or "",
+        record.value,
+        properties,
+        content_of(
+            record.event,
+            record.customer_id,
+            record.user_id,
+            ts,
+            record.value,
+            properties,
+        ),
+    )
+
+
+def content_of(
+    name: str,
+    customer_id: str | None,
+    user_id: str | None,
+    ts: datetime | None,
+    value: float | None,
+    properties: bytes,
+) -> bytes:
+    """8-byte hash that tells a repeated event from another one with the same id."""
+    head = (
+        f"{name}\0{customer_id}\0{user_id}\0"
+        f"{'' if ts is None else wire.micros(ts)}\0{value}\0"
+    )
+    return blake2b(
+        head.encode("utf-8", "surrogatepass") + properties, digest_size=8
+    ).digest()
+
+
+def key_of(source_id: int, event_id: str) -> bytes:
+    """The 16-byte dedupe key."""
+    return blake2b(f"{source_id}:{event_id}".encode(), digest_size=16).digest()
+
+
+def as_json(event: PreparedEvent) -> dict[str, Any]:
+    """The event as the ingest API would accept it again, for quarantine."""
+    out: dict[str, Any] = {
+        "type": "event",
+        "event_id": event.event_id,
+        "event": event.name,
+        "properties": msgspec.json.decode(event.properties),
+    }
+    if event.customer_id is not None:
+        out["customer_id"] = event.customer_id
+    if event.user_id:
+        out["user_id"] = event.user_id
+    if event.value is not None:
+        out["value"] = event.value
+    if event.has_own_time:
+        out["timestamp"] = event.ts.isoformat()
+    return out
+
+
+def months_of(times: Iterable[datetime]) -> set[date]:
+    """First days of the months (UTC) the times fall in. times: aware, UTC or not."""
+    found = {
+        at.year * 12 + at.month - 1
+        for at in (t if t.tzinfo is UTC else t.astimezone(UTC) for t in times)
+    }
+    return {date(number // 12, number % 12 + 1, 1) for number in found}
+
+
+_known_months: set[date] = set()
+# Partitions that were there, committed, when this process last looked.
+
+
+def forget_months() -> None:
+    """Look again: a partition was dropped under us."""
+    _known_months.clear()
+
+
+def prepare_months(cur: Cursor, months: set[date]) -> None:
+    """Make missing partitions in a short transaction of its own.
+
+    cur: on a connection in autocommit mode and outside any transaction.
+    """
+    if months <= _known_months:
+        return
+    with cur.connection.transaction():
+        partitions.create_months(cur, months)
+    _known_months.update(partitions.list_months(cur))
+
+
+def require_months(cur: Cursor, months: set[date]) -> None:
+    """Make what `prepare_months` has not made, inside the caller's transaction."""
+    if not months <= _known_months:
+        partitions.create_months(cur, months)
+
+
+class Row(msgspec.Struct, gc=False):
+    """An event on its way into the table. lot: index of its lot; index: of its item."""
+
+    lot: int
+    index: int
+    key: bytes
+    event: PreparedEvent
+
+
+def claim_keys(cur: Cursor, rows: Mapping[bytes, Row]) -> set[bytes]:
+    """Store the keys; returns those that were new. rows: by key, each key once."""
+    keys = sorted(rows)
+    cur.execute(
+        _INSERT_KEYS,
+        [
+            wire.uuid_array(keys),
+            wire.int8_array([rows[key].event.content for key in keys]),
+        ],
+        binary=True,
+    )
+    found = cur.pgresult
+    assert found is not None
+    if found.ntuples == len(keys):
+        return set(keys)
+    return {found.get_value(i, 0) or b"" for i in range(found.ntuples)}
+
+
+def split_known(
+    cur: Cursor, known: list[Row], refs: Mapping[tuple[int, str], int], source_ids: Any
+) -> tuple[list[Row], list[Row]]:
+    """(repeats, conflicts) of rows whose key was stored before.
+
+    A repeat has the content of the stored event; JSON that only differs in spacing or
+    in the order of keys is the same content.
+    """
+    cur.execute(_STORED_CONTENT, [wire.uuid_array([row.key for row in known])])
+    stored = {bytes.fromhex(text.replace("-", "")): n for text, n in cur.fetchall()}
+    repeats, conflicts = [], []
+    for row in known:
+        content = int.from_bytes(row.event.content, "big", signed=True)
+        if stored.get(row.key) == content:
+            repeats.append(row)
+            continue
+        event = row.event
+        ref = refs.get((source_ids[row.lot], event.customer_id or ""))
+        cur.execute(
+            _SAME_AS_STORED,
+            [
+                row.key.hex(),
+                event.ts,
+                ref,
+                event.name,
+                event.user_id,
+                event.value,
+                event.properties.decode(),
+            ],
+        )
+        same = cur.fetchone() != (0,)
+        (repeats if same else conflicts).append(row)
+    return repeats, conflicts
+
+
+def same_content(one: PreparedEvent, other: PreparedEvent) -> bool:
+    """Whether two events with one id say the same."""
+    if one.content == other.content:
+        return True
+    return (
+        one.name == other.name
+        and one.customer_id == other.customer_id
+        and one.user_id == other.user_id
+        and one.value == other.value
+        and (one.ts == other.ts or not (one.has_own_time or other.has_own_time))
+        and msgspec.json.decode(one.properties) == msgspec.json.decode(other.properties)
+    )
+
+
+def copy_rows(
+    cur: Cursor,
+    rows: Iterable[Row],
+    *,
+    lines: list[tuple[int, int, int, int]],
+    refs: Mapping[tuple[int, str], int],
+) -> None:
+    """Copy the rows into the event table.
+
+    lines: per lot (organization id, source id, batch id, received_at in PostgreSQL's
+    microseconds). refs: (source id, customer_id) -> id of the CustomerSource.
+    """
+    with cur.copy(_COPY) as copy:
+        for chunk in wire.chunks(_encode(rows, lines, refs)):
+            copy.write(chunk)
+
+
+def _encode(
+    rows: Iterable[Row],
+    lines: list[tuple[int, int, int, int]],
+    refs: Mapping[tuple[int, str], int],
+) -> Iterator[bytes]:
+    fixed, number, size, micros = _FIXED.pack, _NUMBER.pack, _SIZE.pack, wire.micros
+    for row in rows:
+        event = row.event
+        org_id, source_id, batch_id, received = lines[row.lot]
+        name = event.name.encode()
+        event_id = event.event_id.encode()
+        user = event.user_id.encode()
+        customer = event.customer_id
+        yield b"".join(
+            (
+                fixed(12, 16, row.key, 8, org_id, 8, source_id, 8, batch_id),
+                _NULL if customer is None else number(8, refs[source_id, customer]),
+                number(8, micros(event.ts)),
+                number(8, received),
+                _NULL if event.value is None else _FLOAT.pack(8, event.value),
+                size(len(name)),
+                name,
+                size(len(event_id)),
+                event_id,
+                size(len(user)),
+                user,
+                size(len(event.properties) + 1),
+                b"\x01",
+                event.properties,
+            )
+        )

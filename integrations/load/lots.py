@@ -1,0 +1,134 @@
+"""What goes into the writer and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from churnguard.records import Record
+from integrations.load.events import PreparedEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A record that goes to quarantine. raw: JSON-safe, as it came."""
+
+    record_type: str
+    external_id: str
+    code: str
+    detail: str
+    raw: Any
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemError:
+    """Why `items[index]` went to quarantine."""
+
+    index: int
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lot:
+    """What becomes one ledger line; the arguments of `write`."""
+
+    org_id: int
+    source_id: int
+    origin: str
+    items: Sequence[Any]
+    received_at: datetime
+    rejects: Sequence[Any] = ()
+    record_type: str = ""
+    run_id: int | None = None
+    stream: str = ""
+    page: int = 0
+    filtered: int = 0
+    deleted_ids: Sequence[str] = ()
+    nbytes: int = 0
+    remember_keys: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """The ledger line, and which items were refused or known already.
+
+    fetched = inserted + updated + unchanged + duplicate + quarantined + filtered.
+    deleted counts tombstones set. repeats: indexes of the duplicate items, ascending.
+    events: usage events among the inserted.
+    """
+
+    batch_id: int
+    fetched: int
+    inserted: int
+    updated: int
+    unchanged: int
+    duplicate: int
+    quarantined: int
+    filtered: int
+    deleted: int
+    events: int
+    errors: tuple[ItemError, ...]
+    repeats: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Tally:
+    """A lot being written: its sorted items and the counts so far."""
+
+    lot: Lot
+    batch_id: int = 0
+    entities: dict[str, list[Entry]] = field(default_factory=dict)
+    events: list[tuple[int, PreparedEvent]] = field(default_factory=list)
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+    stored_events: int = 0
+    newest_at: datetime | None = None
+    repeats: list[int] = field(default_factory=list)
+    errors: list[ItemError] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    touched: set[int] = field(default_factory=set)
+    """Ids of the source identities whose customers have to be scored again."""
+
+    def refuse(self, index: int, refusal: Refusal) -> None:
+        """Send items[index] to quarantine."""
+        self.refusals.append(refusal)
+        self.errors.append(ItemError(index, refusal.code, refusal.detail))
+
+    def seen(self, moment: datetime | None) -> None:
+        """Take a source time into account for the lag."""
+        if moment is not None and (self.newest_at is None or moment > self.newest_at):
+            self.newest_at = moment
+
+    def result(self) -> LoadResult:
+        lot = self.lot
+        return LoadResult(
+            batch_id=self.batch_id,
+            fetched=len(lot.items) + len(lot.rejects) + lot.filtered,
+            inserted=self.inserted,
+            updated=self.updated,
+            unchanged=self.unchanged,
+            duplicate=len(self.repeats),
+            quarantined=len(self.errors) + len(lot.rejects),
+            filtered=lot.filtered,
+            deleted=self.deleted,
+            events=self.stored_events,
+            errors=tuple(sorted(self.errors, key=lambda error: error.index)),
+            repeats=tuple(sorted(self.repeats)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entity of a lot. encoded: its JSON; content: signed 64-bit hash of it."""
+
+    index: int
+    record: Record
+    stored_id: str
+    encoded: bytes
+    content: int

@@ -1,0 +1,343 @@
+"""The one writer of the unified model.
+
+Sync pages, ingest requests, webhooks, files and replays all end here. The writer runs
+inside the caller's transaction: records, ledger line and quarantine commit together or
+not at all. Tables are written in one order and rows in key order, so that writers
+running side by side seldom deadlock; where they do, the caller tries again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from psycopg import Cursor
+
+from churnguard.records import EventRecord
+from churnguard.resolve import resolve_customers
+from integrations.load import (
+    customers,
+    deletes,
+    entities,
+    events,
+    quarantine,
+    subscriptions,
+    wire,
+)
+from integrations.load.customers import KnownCustomers, Refs
+from integrations.load.events import PreparedEvent
+from integrations.load.lots import Entry, LoadResult, Lot, Refusal, Tally
+from integrations.load.sorting import choose_newest, drop_repeats, sort_items
+from integrations.quality import AHEAD, EARLIEST_EVENT
+
+_INSERT_LINE = """
+INSERT INTO cg_batch (id, organization_id, source_id, origin, run_id, stream, page,
+    fetched, inserted, updated, unchanged, duplicate, quarantined, filtered, deleted,
+    bytes, events, newest_at, received_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+_SOURCE_ID = "SELECT id FROM cg_source WHERE organization_id = %s AND name = %s"
+
+
+def write(
+    cur_or_conn: Any,
+    *,
+    org_id: int,
+    source_id: int,
+    origin: str,
+    items: Sequence[Any],
+    received_at: datetime,
+    rejects: Sequence[Any] = (),
+    record_type: str = "",
+    run_id: int | None = None,
+    stream: str = "",
+    page: int = 0,
+    filtered: int = 0,
+    deleted_ids: Sequence[str] = (),
+    nbytes: int = 0,
+    remember_keys: bool = False,
+) -> LoadResult:
+    """Validate and store one page or request; returns its ledger line.
+
+    cur_or_conn: psycopg connection or cursor, or Django's; the caller owns the
+    transaction. items: structs of `churnguard.records`, types mixed. rejects: what
+    could not even be made a record (`connectors.base.Reject`). deleted_ids: stored ids
+    of `record_type` (else of the type of the items) that the source says are gone.
+    remember_keys: the source may repeat a key within run `run_id`. received_at: aware.
+    Raises psycopg errors; everything of this call is then to be rolled back.
+    """
+    lot = Lot(
+        org_id=org_id,
+        source_id=source_id,
+        origin=origin,
+        items=items,
+        received_at=received_at,
+        rejects=rejects,
+        record_type=record_type,
+        run_id=run_id,
+        stream=stream,
+        page=page,
+        filtered=filtered,
+        deleted_ids=deleted_ids,
+        nbytes=nbytes,
+        remember_keys=remember_keys,
+    )
+    (result,) = write_lots(cur_or_conn, [lot])
+    return result
+
+
+def write_lots(
+    cur_or_conn: Any, lots: Sequence[Lot], *, known: KnownCustomers | None = None
+) -> list[LoadResult]:
+    """`write` for several lots in one transaction: one ledger line each, in order."""
+    cur = wire.open_cursor(cur_or_conn)
+    now = max(lot.received_at for lot in lots)
+    tallies = [Tally(lot) for lot in lots]
+    for tally in tallies:
+        sort_items(tally)
+    events.require_months(
+        cur, events.months_of(event.ts for t in tallies for _i, event in t.events)
+    )
+    _number(cur, tallies)
+    refs: Refs = {}
+    for tally in sorted(tallies, key=lambda each: each.lot.source_id):
+        refs |= _write_entities(cur, tally, known)
+    _write_events(cur, tallies, refs)
+    touched = {ref for tally in tallies for ref in tally.touched}
+    customers.mark_stale(cur, touched, now)
+    quarantine.store(cur, tallies, now)
+    results = [tally.result() for tally in tallies]
+    cur.executemany(
+        _INSERT_LINE,
+        [_line(tally, result) for tally, result in zip(tallies, results, strict=True)],
+    )
+    return results
+
+
+def source_id(cur_or_conn: Any, *, org_id: int, name: str, kind: str = "ingest") -> int:
+    """The id of a source of an organisation, made on first use."""
+    cur = wire.open_cursor(cur_or_conn)
+    cur.execute(_SOURCE_ID, [org_id, name])
+    row = cur.fetchone()
+    if row is None:
+        cur.execute(
+            "INSERT INTO cg_source (organization_id, name, kind, first_seen_at) "
+            "VALUES (%s, %s, %s, now()) ON CONFLICT DO NOTHING RETURNING id",
+            [org_id, name, kind],
+        )
+        row = cur.fetchone()
+    if row is None:
+        cur.execute(_SOURCE_ID, [org_id, name])
+        row = cur.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def prepare(cur_or_conn: Any, items: Sequence[Any]) -> None:
+    """Make the month partitions that the events among `items` need.
+
+    Call it on an autocommit connection before the transaction that writes them; then
+    that transaction holds no lock on the partition list. Optional, idempotent.
+    """
+    latest = datetime.now(UTC) + AHEAD
+    months = events.months_of(
+        time
+        for item in items
+        if (time := _event_time(item)) is not None
+        and time.tzinfo is not None
+        and EARLIEST_EVENT <= time <= latest
+    )
+    if months:
+        events.prepare_months(wire.open_cursor(cur_or_conn), months)
+
+
+def _event_time(item: Any) -> datetime | None:
+    if isinstance(item, PreparedEvent):
+        return item.ts
+    return item.timestamp if isinstance(item, EventRecord) else None
+
+
+def _number(cur: Cursor, tallies: list[Tally]) -> None:
+    cur.execute(
+        "SELECT nextval('cg_batch_id_seq') FROM generate_series(1, %s)", [len(tallies)]
+    )
+    for tally, (number,) in zip(tallies, cur.fetchall(), strict=True):
+        tally.batch_id = number
+        tally.refusals += [
+            quarantine.refusal_of(reject, _type_of(tally.lot))
+            for reject in tally.lot.rejects
+        ]
+
+
+def _type_of(lot: Lot) -> str:
+    if lot.record_type:
+        return lot.record_type
+    return getattr(lot.items[0], "TYPE", "event") if lot.items else "unknown"
+
+
+def _write_entities(cur: Cursor, tally: Tally, known: KnownCustomers | None) -> Refs:
+    lot = tally.lot
+    drop_repeats(cur, tally)
+    wanted = {event.customer_id for _i, event in tally.events if event.customer_id}
+    for entries in tally.entities.values():
+        wanted |= {ref for e in entries if (ref := entities.ref_of(e.record))}
+    refs = customers.find_or_create(
+        cur,
+        org_id=lot.org_id,
+        source_id=lot.source_id,
+        external_ids=wanted,
+        now=lot.received_at,
+        known=known,
+    )
+    for record_type in entities.TABLES:
+        entries = tally.entities.get(record_type)
+        if entries:
+            _write_type(cur, tally, record_type, entries, refs)
+    if lot.deleted_ids:
+        buried = deletes.bury_ids(
+            cur,
+            org_id=lot.org_id,
+            source_id=lot.source_id,
+            record_type=_type_of(lot),
+            external_ids=lot.deleted_ids,
+            at=lot.received_at,
+        )
+        tally.deleted += len(buried)
+        tally.touched |= {ref for ref in buried if ref}
+    return refs
+
+
+def _write_type(
+    cur: Cursor, tally: Tally, record_type: str, entries: list[Entry], refs: Refs
+) -> None:
+    lot = tally.lot
+    live = [entry for entry in entries if not entry.record.deleted]
+    gone = [entry for entry in entries if entry.record.deleted]
+    written = entities.upsert(
+        cur,
+        record_type,
+        choose_newest(live, lot.received_at),
+        org_id=lot.org_id,
+        source_id=lot.source_id,
+        refs=refs,
+        received_at=lot.received_at,
+    )
+    buried = entities.bury(
+        cur,
+        record_type,
+        choose_newest(gone, lot.received_at),
+        org_id=lot.org_id,
+        source_id=lot.source_id,
+        refs=refs,
+        received_at=lot.received_at,
+    )
+    if record_type == "subscription" and live:
+        changed = {change.stored_id for change in written}
+        subscriptions.record_changes(
+            cur,
+            [e for e in live if e.stored_id in changed or e.record.updated_at],
+            org_id=lot.org_id,
+            source_id=lot.source_id,
+            received_at=lot.received_at,
+        )
+    new = sum(change.is_new for change in (*written, *buried))
+    tally.inserted += new
+    tally.updated += len(written) + len(buried) - new
+    tally.unchanged += len(entries) - len(written) - len(buried)
+    tally.deleted += len(buried)
+    tally.touched |= entities.refs_of(written) | entities.refs_of(buried)
+    if record_type == "customer":
+        _resolve(cur, [change.ref for change in written if change.ref], lot.received_at)
+
+
+def _resolve(cur: Cursor, refs: list[int], now: datetime) -> None:
+    if refs:
+        cur.execute(
+            "SELECT customer_id FROM cg_customer_source WHERE id = ANY(%s)", [refs]
+        )
+        resolve_customers(cur, [row[0] for row in cur.fetchall()], now)
+
+
+def _write_events(cur: Cursor, tallies: list[Tally], refs: Refs) -> None:
+    first: dict[bytes, events.Row] = {}
+    for nr, tally in enumerate(tallies):
+        source = tally.lot.source_id
+        for index, event in tally.events:
+            key = events.key_of(source, event.event_id)
+            row = events.Row(nr, index, key, event)
+            before = first.setdefault(key, row)
+            if before is row:
+                continue
+            if events.same_content(before.event, event):
+                tally.repeats.append(index)
+            else:
+                _refuse_event(tally, row)
+    if not first:
+        return
+    new = events.claim_keys(cur, first)
+    rows = list(first.values())
+    if len(new) < len(first):
+        known = [row for row in rows if row.key not in new]
+        rows = [row for row in rows if row.key in new]
+        sources = [tally.lot.source_id for tally in tallies]
+        repeats, conflicts = events.split_known(cur, known, refs, sources)
+        for row in repeats:
+            tallies[row.lot].repeats.append(row.index)
+        for row in conflicts:
+            _refuse_event(tallies[row.lot], row)
+    for row in rows:
+        tally = tallies[row.lot]
+        tally.inserted += 1
+        tally.stored_events += 1
+        tally.seen(row.event.ts)
+    lines = [
+        (
+            tally.lot.org_id,
+            tally.lot.source_id,
+            tally.batch_id,
+            wire.micros(tally.lot.received_at),
+        )
+        for tally in tallies
+    ]
+    if rows:
+        events.copy_rows(cur, rows, lines=lines, refs=refs)
+
+
+def _refuse_event(tally: Tally, row: events.Row) -> None:
+    tally.refuse(
+        row.index,
+        Refusal(
+            record_type="event",
+            external_id=row.event.event_id,
+            code="event_id_conflict",
+            detail=f"Event id “{row.event.event_id}” is stored with other content.",
+            raw=events.as_json(row.event),
+            field="event_id",
+        ),
+    )
+
+
+def _line(tally: Tally, result: LoadResult) -> tuple[Any, ...]:
+    lot = tally.lot
+    return (
+        tally.batch_id,
+        lot.org_id,
+        lot.source_id,
+        lot.origin,
+        lot.run_id,
+        lot.stream,
+        lot.page,
+        result.fetched,
+        result.inserted,
+        result.updated,
+        result.unchanged,
+        result.duplicate,
+        result.quarantined,
+        result.filtered,
+        result.deleted,
+        lot.nbytes,
+        result.events,
+        tally.newest_at,
+        lot.received_at,
+    )
