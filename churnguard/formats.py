@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import TypeGuard
 
 THIN = "\u202f"
 FIRM = "\u00a0"
@@ -44,7 +45,7 @@ Number = int | float | Decimal
 
 def number(value: Number | None, decimals: int = 0) -> str:
     """`19353` -> `19 353` with thin spaces; None or NaN -> an en dash."""
-    if _is_missing(value):
+    if not _is_known(value):
         return DASH
     return f"{value:,.{decimals}f}".replace(",", THIN).replace("-", "\u2212")
 
@@ -62,7 +63,7 @@ def points(lost: Number | None) -> str:
 
 def compact(value: Number | None) -> str:
     """`44751` -> `44.8k`: three significant figures, for tiles and axes."""
-    if _is_missing(value):
+    if not _is_known(value):
         return DASH
     size = abs(float(value))
     for limit, divisor, unit in ((1e9, 1e9, "bn"), (1e6, 1e6, "m"), (1e4, 1e3, "k")):
@@ -74,7 +75,7 @@ def compact(value: Number | None) -> str:
 
 def percent(ratio: Number | None, decimals: int = 1) -> str:
     """`0.019` -> `1.9 %`; the argument is a ratio, not a percentage."""
-    if _is_missing(ratio):
+    if not _is_known(ratio):
         return DASH
     text = number(float(ratio) * 100, decimals)
     return text if text == DASH else f"{text}{FIRM}%"
@@ -82,7 +83,7 @@ def percent(ratio: Number | None, decimals: int = 1) -> str:
 
 def money(amount_minor: int | None, currency: str = "USD") -> str:
     """Minor units with their ISO 4217 currency: `129900, "EUR"` -> `€1 299.00`."""
-    if _is_missing(amount_minor):
+    if not _is_known(amount_minor):
         return DASH
     code = (currency or "").upper()
     places = 0 if code in ZERO_DECIMAL else 3 if code in THREE_DECIMAL else 2
@@ -95,7 +96,7 @@ def money(amount_minor: int | None, currency: str = "USD") -> str:
 
 def duration(seconds: Number | None) -> str:
     """`250` -> `4 min 10 s`: the two largest units, `850 ms` below a second."""
-    if _is_missing(seconds):
+    if not _is_known(seconds):
         return DASH
     value = float(seconds)
     if value < 0:
@@ -138,6 +139,6 @@ def utc(moment: datetime | date) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _is_missing(value: Number | str | None) -> bool:
-    """None, not a number, or the empty text of an undefined template variable."""
-    return value is None or value == "" or not math.isfinite(value)
+def _is_known(value: Number | str | None) -> TypeGuard[Number]:
+    """Not None, not NaN, not the empty text of an undefined template variable."""
+    return isinstance(value, int | float | Decimal) and math.isfinite(value)

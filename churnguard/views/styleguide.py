@@ -1,6 +1,7 @@
 """`/styleguide/`: every component in every state, for staff, or for all in DEBUG.
 
 The figures are fixed samples of this page alone; they are stored nowhere.
+`?live=health-scores` connects the live dot to a real channel.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ def styleguide(request: HttpRequest) -> HttpResponse:
             {"label": "Style guide", "url": ""},
         ],
         "as_of": now - timedelta(seconds=3),
+        "live": request.GET.get("live", ""),
         "rows": _rows(now),
         "wave": [round(50 + 28 * math.sin(i / 5), 1) for i in range(24)],
         "falling": [81, 80, 80, 78, 74, None, None, 66, 61, 58, 52, 47],

@@ -121,7 +121,7 @@ def test_a_typed_confirmation_waits_for_the_exact_word(styleguide: Page) -> None
 
 def test_a_chart_can_be_read_as_a_table(styleguide: Page) -> None:
     button = styleguide.get_by_role(
-        "button", name=re.compile("View as table: Usage by event")
+        "button", name=re.compile("View as table of Usage by event")
     )
     expect(button).to_have_attribute("aria-expanded", "false")
 
