@@ -113,3 +113,33 @@ class UsageSeen(models.Model):
                 fields=["customer_source", "name", "user_key"], name="usage_seen_once"
             )
         ]
+
+
+class AnalysisRun(models.Model):
+    """One scheduled analysis of one organisation, with its result.
+
+    kind: daily, weekly or monthly; period_start/end: what it covers (UTC, end
+    exclusive). A due time is analysed once.
+    """
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE)
+    kind = models.CharField(max_length=12)
+    scheduled_for = models.DateTimeField()
+    period_start = models.DateTimeField()
+    period_end = models.DateTimeField()
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    error = models.TextField(blank=True, default="")
+    result = models.JSONField(default=dict)
+
+    class Meta:
+        db_table = "an_analysis_run"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "kind", "scheduled_for"],
+                name="analysis_run_once",
+            )
+        ]
+        indexes = [
+            models.Index(fields=["organization", "-id"], name="analysis_run_org")
+        ]

@@ -229,6 +229,7 @@ CHURNGUARD_LOOPS: dict[str, float] = {
     "integrations.runs.work": 0.5,
     "analytics.rollups.fold": 0.5,
     "analytics.scoring.score_stale": 1.0,
+    "analytics.batch.tick": 30.0,
     "monitoring.watch.tick": 5.0,
     "monitoring.prune.tick": 3600.0,
 }
@@ -242,6 +243,8 @@ INTEGRATION_DEFAULT_BATCH_SIZE = env.int("INTEGRATION_DEFAULT_BATCH_SIZE", 1000)
 INTEGRATION_ALLOW_PRIVATE_HOSTS = env.list(
     "INTEGRATION_ALLOW_PRIVATE_HOSTS", default=[]
 )
+FILE_SOURCE_ROOTS = env.list("FILE_SOURCE_ROOTS", default=[])
+"""Folders the file connector may read; empty = uploads only."""
 SYNC_SLOTS = env.int("SYNC_SLOTS", 2)
 SYNC_LEASE_S = env.int("SYNC_LEASE_S", 60)
 WEBHOOK_SERVER_HOST = env.str("WEBHOOK_SERVER_HOST", "127.0.0.1")
