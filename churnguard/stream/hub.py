@@ -37,6 +37,7 @@ HEARTBEAT_S = 20.0
 RECHECK_S = 30.0
 """How often the credentials of open sockets are looked at again."""
 _RETRY_S = 1.0
+_CANCEL_AGAIN_S = 0.1
 
 Key = tuple[int, str]
 Send = Callable[[str], Awaitable[None]]
@@ -136,9 +137,12 @@ class Hub:
     async def _stop(self) -> None:
         tasks, self._tasks = self._tasks, []
         connection, self._connection = self._connection, None
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        pending = set(tasks)
+        while pending:
+            # redis-py 8.1 can swallow a cancellation while it connects.
+            for task in pending:
+                task.cancel()
+            _done, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_S)
         if connection is not None:
             with contextlib.suppress(psycopg.Error):
                 await connection.close()

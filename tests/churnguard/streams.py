@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.test import Client
 
 from churnguard.stream import notes
@@ -86,6 +86,7 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
     async def main() -> None:
         async with asyncio.timeout(30):
             await scenario()
+        await sync_to_async(connections.close_all)()
 
     asyncio.run(main())
 
