@@ -120,11 +120,11 @@ def mark_all_stale(org_id: int, now: datetime) -> int:
     while True:
         with transaction.atomic(), connection.cursor() as cur:
             cur.execute(
-                "WITH some AS (SELECT id FROM cg_customer WHERE organization_id = %s "
+                "WITH chunk AS (SELECT id FROM cg_customer WHERE organization_id = %s "
                 "  AND id > %s AND merged_into_id IS NULL ORDER BY id LIMIT %s "
                 "  FOR UPDATE) "
                 "UPDATE cg_customer c SET score_stale_at = coalesce(score_stale_at, %s) "
-                "FROM some WHERE c.id = some.id RETURNING c.id",
+                "FROM chunk WHERE c.id = chunk.id RETURNING c.id",
                 [org_id, last, _CHUNK, now],
             )
             ids = [row[0] for row in cur.fetchall()]
