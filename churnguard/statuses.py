@@ -33,7 +33,7 @@ STATUSES: dict[str, Status] = {
     "low": Status("ok", "circle", "Low"),
     "medium": Status("warn", "diamond", "Medium"),
     "high": Status("danger", "square", "High"),
-    "unknown": Status("neutral", "ring", "Not scored yet"),
+    "unknown": Status("neutral", "ring", "Too little data"),
     "unscored": Status("neutral", "ring", "Not scored yet"),
     # integrations and runs
     "active": Status("ok", "circle", "Active"),
@@ -75,6 +75,7 @@ STATUSES: dict[str, Status] = {
     "disabled": Status("neutral", "ring", "Disabled"),
     "cancelled": Status("neutral", "ring", "Cancelled"),
     "cancelling": Status("neutral", "ring", "Cancelling"),
+    "deleted": Status("neutral", "ring", "Deleted"),
     "skipped": Status("neutral", "ring", "Skipped"),
     # alerts and checks
     "up": Status("ok", "circle", "Up"),
@@ -116,7 +117,7 @@ def get_status(word: str | None) -> Status:
 def get_band(score_0_100: float | None) -> str:
     """The band of a score when the caller has none: for drawing only."""
     if score_0_100 is None:
-        return "unknown"
+        return "unscored"
     if score_0_100 >= 70:
         return "healthy"
     if score_0_100 >= 40:

@@ -49,7 +49,7 @@ def test_every_status_word_has_a_known_shape() -> None:
 
 @pytest.mark.parametrize(
     ("score", "band"),
-    [(None, "unknown"), (0, "at_risk"), (40, "watch"), (70, "healthy")],
+    [(None, "unscored"), (0, "at_risk"), (40, "watch"), (70, "healthy")],
 )
 def test_bands_of_bare_scores(score: float | None, band: str) -> None:
     assert statuses.get_band(score) == band
