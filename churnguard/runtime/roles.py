@@ -1,4 +1,8 @@
-"""ChurnGuard's own processes: web, worker, beat. Later roles are added here."""
+"""ChurnGuard's own processes: web, worker, beat. Later roles are added here.
+
+`python -m churnguard.runtime.roles worker` becomes that process, as one container of
+several does.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from churnguard.errors import ConfigError
 from churnguard.runtime import web
-from churnguard.runtime.home import CHECKOUT
+from churnguard.runtime.home import CHECKOUT, ensure
 from churnguard.runtime.services import Service
 
 _CELERY = ("-m", "celery", "-A", "churnguard")
@@ -32,6 +37,16 @@ def roles(env: Mapping[str, str], home: Path) -> list[Service]:
         ),
         _role("beat", env, *_CELERY, "beat", "--schedule", str(schedule / "schedule")),
     ]
+
+
+def become(name: str) -> None:
+    """Turn this process into the role `name`. Raises ConfigError for an unknown one."""
+    known = {role.name: role for role in roles(os.environ, ensure())}
+    if name not in known:
+        raise ConfigError(f"There is no role {name!r}, only {', '.join(known)}.")
+    role = known[name]
+    os.chdir(CHECKOUT)
+    os.execvpe(role.argv[0], list(role.argv), dict(role.env))
 
 
 def command(*words: str) -> list[str]:
@@ -64,3 +79,10 @@ def _role(name: str, env: Mapping[str, str], *words: str, **more: object) -> Ser
         stop_patience_s=float(os.environ.get("CHURNGUARD_STOP_PATIENCE_S", "15")),
         **more,  # type: ignore[arg-type]
     )
+
+
+if __name__ == "__main__":
+    try:
+        become(" ".join(sys.argv[1:]))
+    except ConfigError as exc:
+        sys.exit(str(exc))

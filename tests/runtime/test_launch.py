@@ -161,6 +161,7 @@ def test_a_long_path_moves_only_the_sockets(new_up: NewUp, folder: Path) -> None
     assert data == str(deep / "postgres")
     up.finish()
     assert up.survivors() == []
+    Path(socket_folder).rmdir()
 
 
 def test_with_both_urls_set_nothing_is_embedded(new_up: NewUp) -> None:
