@@ -111,9 +111,11 @@ class TokenKeeper:
     def tokens(self) -> TokenSet:
         """Tokens good for at least early_s, renewed first if needed."""
         current = self.store.load()
-        if current is not None and current.is_fresh(self.now(), early_s=self.early_s):
+        if current is None or not current.access_token:
+            return self._renew("")
+        if current.is_fresh(self.now(), early_s=self.early_s):
             return current
-        return self._renew(current.access_token if current else "")
+        return self._renew(current.access_token)
 
     def access_token(self) -> str:
         """The access token of `tokens`."""
@@ -133,7 +135,7 @@ class TokenKeeper:
             current = self.store.load()
             if (
                 current is not None
-                and current.access_token != stale
+                and current.access_token not in ("", stale)
                 and current.is_fresh(self.now(), early_s=0.0)
             ):
                 return current

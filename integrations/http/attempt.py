@@ -118,7 +118,8 @@ def _attempt(
     finish: Callable[[_Wire, float], T],
     leases: list[Lease] | None = None,
 ) -> Tried[T]:
-    url = target_url(client.origin, call)
+    base = client.origin
+    url = target_url(base, call)
     _take_room(client, call, stack, [] if leases is None else leases)
     if client.breaker is not None:
         client.breaker.before(url.host)
@@ -127,7 +128,7 @@ def _attempt(
     wire: _Wire | None = None
     tried: Tried[T]
     try:
-        wire = _follow(client, call, url, stack)
+        wire = _follow(client, call, url, base, stack)
         tried = _judge(client, call, wire, deadline, finish)
     except (httpx.LocalProtocolError, UnicodeEncodeError):
         # Its text holds the value, which may be a key.
@@ -158,13 +159,17 @@ def _take_room(
         leases.append(lease)
 
 
-def _follow(client: Client, call: Call, url: httpx.URL, stack: ExitStack) -> _Wire:
+def _follow(
+    client: Client, call: Call, url: httpx.URL, base: str, stack: ExitStack
+) -> _Wire:
     """Send, and follow redirects; each target is checked like the first one, and
     credentials and headers stay at the first origin."""
     first = url
     for _hop in range(MAX_REDIRECTS + 1):
         client.guard.check_url(str(url))
-        request = _build(client, call, url, trusted=same_origin(url, first))
+        trusted = same_origin(url, first)
+        at_home = trusted and (not base or same_origin(url, httpx.URL(base)))
+        request = _build(client, call, url, trusted=trusted, at_home=at_home)
         response = client.wire.handle_request(request)
         response.request = request
         if response.status_code not in (301, 302, 303, 307, 308):
@@ -187,12 +192,11 @@ def _follow(client: Client, call: Call, url: httpx.URL, stack: ExitStack) -> _Wi
 
 
 def _build(
-    client: Client, call: Call, url: httpx.URL, *, trusted: bool
+    client: Client, call: Call, url: httpx.URL, *, trusted: bool, at_home: bool
 ) -> httpx.Request:
+    """trusted: the call's own headers may go there; at_home: credentials too."""
     # gzip alone, because Mixpanel refuses lists of encodings.
     headers = httpx.Headers({"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"})
-    base = client.origin
-    at_home = trusted and (not base or same_origin(url, httpx.URL(base)))
     if at_home:
         headers.update(client.headers)
     if trusted:

@@ -162,11 +162,16 @@ def iter_decoded(response: httpx.Response) -> Iterator[bytes]:
 def inflate(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """Unpack gzip (also several members), zlib or raw deflate in bounded pieces."""
     unpacker = None
+    members = 0
     for chunk in chunks:
+        if unpacker is None and members:
+            # Servers may pad the end with zero bytes; anything else is a member.
+            chunk = chunk.lstrip(b"\0")
         more = bool(chunk)
         while more:
             if unpacker is None:
                 unpacker = zlib.decompressobj(_wbits(chunk))
+                members += 1
             try:
                 piece = unpacker.decompress(chunk, CHUNK_BYTES)
             except zlib.error as exc:
@@ -177,7 +182,6 @@ def inflate(chunks: Iterator[bytes]) -> Iterator[bytes]:
             chunk = unpacker.unconsumed_tail
             more = bool(chunk) or len(piece) == CHUNK_BYTES
             if unpacker.eof:
-                # Servers may pad the end with zero bytes; anything else is a member.
                 chunk = unpacker.unused_data.lstrip(b"\0")
                 more = bool(chunk)
                 unpacker = None

@@ -20,8 +20,11 @@ _NAMES = (
     r"|authorization|refresh_token|id_token|code_verifier|hapikey|sig|sid|jwt"
 )
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
+    # With a digit, so that "token provided" stays readable.
     (
-        re.compile(r"(?i)\b(bearer|basic|token)\s+[A-Za-z0-9._~+/=\-]{6,}"),
+        re.compile(
+            r"(?i)\b(bearer|basic|token)\s+(?=[a-z._~+/=\-]*\d)[a-z0-9._~+/=\-]{6,}"
+        ),
         rf"\1 {MASK}",
     ),
     (re.compile(rf"(?i)([?&;\s]|^)({_NAMES})=([^&\s\"']+)"), rf"\1\2={MASK}"),
