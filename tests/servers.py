@@ -28,6 +28,7 @@ def ensure() -> None:
     """Start the servers and set the environment, once per session."""
     if os.environ.get("CHURNGUARD_TEST_SERVERS"):
         return
+    _remove_leftovers()
     home = temporary_home()
     postgres = EmbeddedPostgres(home, durable=False)
     postgres.prepare()
@@ -55,7 +56,7 @@ def ensure() -> None:
 
 def temporary_home() -> Path:
     """A new data folder with a short path, open to the account of the servers."""
-    home = Path(tempfile.mkdtemp(prefix="cg-"))
+    home = Path(tempfile.mkdtemp(prefix=f"cg-{os.getpid()}-"))
     if server_account(home / "postgres") is not None:
         home.chmod(0o711)
     _folders.append(home)
@@ -69,3 +70,11 @@ def stop() -> None:
         processes.stop(process, first=service.stop_signal)
     while _folders:
         shutil.rmtree(_folders.pop(), ignore_errors=True)
+
+
+def _remove_leftovers() -> None:
+    """Remove folders of sessions that were killed; their servers died with them."""
+    for folder in Path(tempfile.gettempdir()).glob("cg-*-*"):
+        pid = folder.name.split("-")[1]
+        if pid.isdecimal() and processes.identity(int(pid)) is None:
+            shutil.rmtree(folder, ignore_errors=True)
