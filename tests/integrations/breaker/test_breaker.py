@@ -70,7 +70,7 @@ class BreakerMachine(RuleBasedStateMachine):
         assert wait_s >= 0
         if wait_s > 0:
             assert mode != "closed"
-            assert wait_s <= max(RULES.max_rest_s, RULES.probe_s)
+            assert wait_s <= max(RULES.max_rest_s, RULES.probe_s) + 1e-6
             return
         self.in_flight += 1
         if self.state.mode == "half_open":
