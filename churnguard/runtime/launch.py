@@ -204,6 +204,10 @@ def _first_start(
     if done.exists() or options.no_demo:
         return
     words = ["demo", "--empty"] if options.empty else ["demo"]
+    if not options.empty:
+        stream.say(
+            f"Making the sample company; see it grow on {web.addresses()[0].url}/"
+        )
     if supervisor.run("demo", manage(*words), env) == 0:
         done.touch()
         return

@@ -7,13 +7,14 @@ every write). The cache holds what can be computed again.
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from urllib.parse import quote
 
 import redis
 
 from churnguard.runtime import binaries
-from churnguard.runtime.services import Service
+from churnguard.runtime.services import Service, last_words
 
 OPTIONS = {
     "bus": "--appendonly yes --appendfsync always --maxmemory-policy noeviction",
@@ -21,6 +22,9 @@ OPTIONS = {
     # For tests only.
     "forgetful": "--appendonly no --maxmemory-policy noeviction",
 }
+
+
+_UNREADABLE = "Bad file format reading the append only file"
 
 
 class EmbeddedValkey:
@@ -59,8 +63,23 @@ class EmbeddedValkey:
             env={**os.environ, "LC_ALL": "C"},
             cwd=self.data,
             log_file=self.log_file,
+            before_start=self.set_broken_file_aside,
             is_ready=self.is_ready,
         )
+
+    def set_broken_file_aside(self) -> None:
+        """Begin empty after a start that could not read the append-only file.
+
+        A torn end repairs itself; this is damage in the middle. Nothing is lost: what
+        the bus carries can be found again in the database.
+        """
+        if _UNREADABLE not in last_words(self.service(), lines=3):
+            return
+        aside = self.data.with_name(f"{self.name}.broken-{time.time_ns()}")
+        self.data.rename(aside)
+        self.prepare()
+        with self.log_file.open("a") as log:
+            log.write(f"The damaged files are kept in {aside}\n" * 3)
 
     def is_ready(self) -> bool:
         """Whether it answers PING; False while it still reads its file."""

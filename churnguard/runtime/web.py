@@ -8,8 +8,6 @@ import socket
 import sys
 from dataclasses import dataclass
 
-import uvicorn
-
 from churnguard.errors import ConfigError
 from churnguard.runtime.supervisor import EXIT_CONFIG
 
@@ -72,6 +70,9 @@ def main() -> int:
     except ConfigError as exc:
         sys.stderr.write(f"{exc}\n")
         return EXIT_CONFIG
+    # Late, because the supervisor needs this module only for its addresses.
+    import uvicorn
+
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "churnguard.settings")
     config = uvicorn.Config(
         APPLICATION,

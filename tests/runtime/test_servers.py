@@ -161,6 +161,28 @@ def test_a_bus_with_a_torn_file_end_starts_again(folder: Path) -> None:
     assert not bus.is_ready()
 
 
+def test_a_bus_with_a_damaged_file_begins_empty_and_keeps_the_file(
+    folder: Path,
+) -> None:
+    bus = EmbeddedValkey(
+        folder, role="bus", sockets=account.socket_folder(folder, None)
+    )
+    bus.prepare()
+    processes.stop(start_and_wait(bus.service(), timeout_s=30))
+    log = next(bus.data.glob("appendonlydir/*.incr.aof"))
+    log.write_bytes(b"damage" + b"*1\r\n$4\r\nPING\r\n" * 3)
+
+    with pytest.raises(ConfigError, match="Bad file format"):
+        start_and_wait(bus.service(), timeout_s=30)
+    process = start_and_wait(bus.service(), timeout_s=30)
+
+    processes.stop(process)
+    kept = list(folder.glob("valkey-bus.broken-*/appendonlydir/*.incr.aof"))
+    assert [path.read_bytes()[:6] for path in kept] == [b"damage"]
+    processes.stop(start_and_wait(bus.service(), timeout_s=30))
+    assert len(list(folder.glob("valkey-bus.broken-*"))) == 1
+
+
 def test_sockets_stay_in_the_folder_unless_its_path_is_long(
     folder: Path, tmp_path: Path
 ) -> None:

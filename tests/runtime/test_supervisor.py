@@ -40,9 +40,9 @@ def test_a_later_stage_stops_first_and_each_may_say_goodbye(
     supervisor: Supervisor, out: io.StringIO
 ) -> None:
     code = (
-        "import signal, sys, time\n"
-        "def bye(*_): print('bye', flush=True); sys.exit()\n"
-        "signal.signal(signal.SIGTERM, bye); print('up', flush=True)\n"
+        "import os, signal, sys, time\n"
+        "def bye(*_): os.write(1, b'bye\\n'); sys.exit()\n"
+        "signal.signal(signal.SIGTERM, bye); os.write(1, b'up\\n')\n"
         "time.sleep(600)"
     )
 
