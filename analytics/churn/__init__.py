@@ -1,0 +1,1 @@
+"""Churn prediction as pure maths: numbers in, dataclasses out, no database."""
