@@ -37,7 +37,7 @@ def summarize(data: Mapping[str, Any]) -> str:
     """
     series = data.get("series", [])
     values = [v for v in (series[0]["values"] if series else []) if v is not None]
-    if not values:
+    if not values or not data.get("x"):
         return "No data in this period."
     half = len(values) // 2
     before = sum(values[:half]) / half if half else values[0]

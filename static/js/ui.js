@@ -41,6 +41,7 @@ function toast(text, { tone = "info", note = "", sticky = false } = {}) {
   if (!template || !box) return;
   const item = template.content.firstElementChild.cloneNode(true);
   item.classList.add(`t-${tone}`);
+  for (const mark of $$("[data-for]", item)) mark.hidden = mark.dataset.for !== tone;
   const body = $("div", item);
   body.textContent = text;
   if (note) {

@@ -34,6 +34,7 @@ from tests.conftest import chromium_path
 # Playwright's sync interface runs an event loop; the ORM would refuse to work in it.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 
+APPLICATION = "churnguard.asgi:application"
 CHECKOUT = Path(__file__).resolve().parents[2]
 AXE = CHECKOUT / "tests" / "vendor" / "axe" / "axe.min.js"
 AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -118,7 +119,7 @@ def server(django_db_setup: None) -> Iterator[str]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "uvicorn", "churnguard.asgi:application"),
+                *(sys.executable, "-m", "uvicorn", APPLICATION),
                 *("--host", "127.0.0.1", "--port", str(port)),
                 *("--no-access-log", "--log-level", "warning"),
             ],

@@ -132,6 +132,44 @@ def test_a_chart_can_be_read_as_a_table(styleguide: Page) -> None:
     expect(button).to_have_attribute("aria-expanded", "true")
 
 
+def test_the_pointer_reads_a_chart(styleguide: Page) -> None:
+    figure = styleguide.locator("figure.chart").first
+    box = figure.locator(".u-over").bounding_box()
+    assert box is not None
+
+    styleguide.mouse.move(box["x"] + box["width"] / 2, box["y"] + 40)
+
+    expect(figure.locator("[data-chart-time]")).to_have_text(
+        re.compile(r"^2026-11-20 1[12]:\d\d UTC$")
+    )
+    expect(figure.locator("[data-chart-value]")).to_have_text(re.compile(r"^\d"))
+
+
+def test_a_failed_request_says_why_and_names_the_request(
+    styleguide: Page, guard: Any
+) -> None:
+    guard.allow(r"^403 .*/made-up/$")
+    guard.allow("Response Status Error Code 403")
+    styleguide.route(
+        "**/made-up/",
+        lambda route: route.fulfill(
+            status=403,
+            headers={"X-Request-ID": "req-77", "Content-Type": "application/json"},
+            body='{"detail": "Viewers may not start a sync.", "code": "forbidden"}',
+        ),
+    )
+    button = styleguide.get_by_role("button", name="Sync now", exact=True)
+    button.evaluate(
+        "(node) => { node.setAttribute('hx-get', '/made-up/'); htmx.process(node); }"
+    )
+
+    button.click()
+
+    toast = styleguide.locator("#toasts .toast")
+    expect(toast).to_contain_text("Viewers may not start a sync.")
+    expect(toast).to_contain_text("Request req-77")
+
+
 def test_charts_take_the_colours_of_the_theme(styleguide: Page) -> None:
     def ink() -> str:
         return str(

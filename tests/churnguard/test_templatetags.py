@@ -196,6 +196,7 @@ def test_a_chart_without_points_says_so() -> None:
     )
 
     assert "No data in this period" in html
+    assert "Min " not in html
     assert "View as table" not in html
 
 
