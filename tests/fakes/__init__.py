@@ -1,1 +1,18 @@
-"""Provider fakes that speak the real wire format over loopback, with real faults."""
+"""Provider fakes that speak the real wire format over loopback, with real faults.
+
+FAKES: connector name -> "module:Class" of its fake; the contract suite runs over it.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+FAKES: dict[str, str] = {
+    "rest": "tests.fakes.rest:RestFake",
+}
+
+
+def load(name: str) -> type:
+    """The fake's class."""
+    module, _, attribute = FAKES[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -17,9 +17,10 @@ class FakeProvider:
     """One provider account in memory. Subclass per provider.
 
     name: its key in the registry. stream: the stream the suite reads. list_path:
-    prefix of the requests that list it. page: records a page when batch_size is 10
-    (None = the provider's own page size, given by a setting). The three supports_*
-    say which parts of the suite apply; each False needs its reason in `why_not`.
+    prefix of the requests that list it. Pages must hold batch_size (10) records. The
+    supports_* say which
+    parts of the suite apply; each False needs its reason in `why_not`. stuck: while
+    True the fake answers the same page for ever.
     """
 
     name: ClassVar[str]
@@ -30,11 +31,15 @@ class FakeProvider:
     supports_delete: ClassVar[bool] = True
     supports_merge: ClassVar[bool] = False
     supports_refresh: ClassVar[bool] = False
+    supports_stuck: ClassVar[bool] = True
+    supports_extend: ClassVar[bool] = True
+    supports_spoil: ClassVar[bool] = True
     why_not: ClassVar[dict[str, str]] = {}
 
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}
         self.clock = START
+        self.stuck = False
 
     # --- what the suite does to the account -------------------------------------
     def seed(self, count: int) -> list[str]:
@@ -53,7 +58,7 @@ class FakeProvider:
         return self.clock
 
     def add(self, number: int) -> str:
-        """One more object, changed now; returns its external id."""
+        """One more object of the stream, changed now; returns its external id."""
         raise AssertionError("write add() for this fake")
 
     def change(self, external_id: str, name: str) -> None:
