@@ -143,6 +143,8 @@ def _base_environment(home: Path, stream: LogStream) -> dict[str, str]:
     counters = home / "prometheus"
     shutil.rmtree(counters, ignore_errors=True)
     counters.mkdir(mode=0o700)
+    # WhiteNoise warns where the folder of collected files is missing.
+    (home / "static").mkdir(exist_ok=True)
     env = {
         **os.environ,
         "CHURNGUARD_HOME": str(home),

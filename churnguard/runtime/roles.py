@@ -18,7 +18,7 @@ from churnguard.runtime import web
 from churnguard.runtime.home import CHECKOUT, ensure
 from churnguard.runtime.services import Service
 
-_CELERY = ("-m", "celery", "-A", "churnguard")
+_CELERY = ("-m", "celery", "--quiet", "-A", "churnguard")
 WORKER_THREADS = "4"
 
 

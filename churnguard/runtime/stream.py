@@ -40,12 +40,12 @@ class LogStream:
             self._write(sentence)
             return
         line = {
-            "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+            "timestamp": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z",
             "level": level,
             "service": "supervisor",
             "operation": operation,
-            "tenantId": None,
-            "integrationId": None,
+            "tenantId": "",
+            "integrationId": "",
             "metadata": {"message": sentence},
         }
         self._write(json.dumps(line))
@@ -67,7 +67,9 @@ class LogStream:
             self._line(name, rest)
 
     def _line(self, name: str, raw: bytes) -> None:
-        text = raw.decode(errors="replace").rstrip("\r")
+        text = raw.decode(errors="replace").rstrip()
+        if not text:
+            return
         if not self.on_terminal and text.startswith("{"):
             self._write(text)
             return

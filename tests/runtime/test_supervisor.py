@@ -79,8 +79,8 @@ def test_a_service_that_ends_is_started_again_with_longer_pauses(
         "level": "warn",
         "service": "supervisor",
         "operation": "service.restarted",
-        "tenantId": None,
-        "integrationId": None,
+        "tenantId": "",
+        "integrationId": "",
         "metadata": {},
     }
 
