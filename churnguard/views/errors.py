@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.template.loader import render_to_string
 
 _TEXT = {
     400: ("bad_request", "The request could not be understood."),
@@ -24,7 +24,11 @@ def _answer(request: HttpRequest, status: int, detail: str = "") -> HttpResponse
         "detail": detail,
         "request_id": getattr(request, "request_id", ""),
     }
-    return render(request, f"errors/{status}.html", context, status=status)
+    # Without the request no context processor asks a database that may be the cause.
+    page = render_to_string(
+        f"errors/{status}.html", context, None if status == 500 else request
+    )
+    return HttpResponse(page, status=status)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
