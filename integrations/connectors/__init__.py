@@ -6,7 +6,7 @@ To add a connector, add a line here; see CONTRIBUTING.md.
 from __future__ import annotations
 
 import importlib
-from functools import lru_cache
+from functools import cache
 
 from churnguard.errors import ConfigError
 from integrations.connectors.base import Connector
@@ -16,7 +16,7 @@ REGISTRY: dict[str, str] = {
 }
 
 
-@lru_cache(maxsize=None)
+@cache
 def _load(path: str) -> type[Connector]:
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)

@@ -137,6 +137,8 @@ class Connector:
     auth: ClassVar[tuple[str, ...]] = ()
     fields: ClassVar[tuple[Field, ...]] = ()
     streams: ClassVar[tuple[Stream, ...]] = ()
+    discover_every_s: ClassVar[float] = 21_600
+    """A run asks `discover` again when the last answer is older."""
 
     def __init__(
         self,

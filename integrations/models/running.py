@@ -122,7 +122,9 @@ class RunStream(models.Model):
     position = models.IntegerField(default=0)
     status = models.CharField(max_length=16, default="pending")
     phase = models.CharField(max_length=8, default="read")
-    """read, then sweep (comparing id lists) or delete, then done."""
+    """read, then sweep (listing ids), then delete, then done."""
+    reads_all = models.BooleanField(default=False)
+    """It began without a cursor and a range, so what it does not see is gone."""
     cursor = models.JSONField(null=True, blank=True)
     """Where this run stands, for resuming it."""
     attempts = models.IntegerField(default=0)

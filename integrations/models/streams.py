@@ -31,6 +31,8 @@ class StreamState(models.Model):
     """The account does not offer it any more; kept for its history."""
     cursor = models.JSONField(null=True, blank=True)
     """True for everything stored so far; null = never read to a page."""
+    spec = models.JSONField(default=dict, blank=True)
+    """The connector's `Stream` as discovery last gave it."""
     cursor_field = models.CharField(max_length=120, blank=True, default="")
     incremental_field = models.CharField(max_length=120, blank=True, default="")
     """Chosen by a person; empty = the integration's or the connector's."""
@@ -44,14 +46,16 @@ class StreamState(models.Model):
     """[{field, kind: added|type|gone, was, now, at}]: newest last."""
     status = models.CharField(max_length=16, default="never")
     last_success_at = models.DateTimeField(null=True, blank=True)
-    last_full_at = models.DateTimeField(null=True, blank=True)
+    checked_deletes_at = models.DateTimeField(null=True, blank=True)
+    """When absences were last looked for (full, sweep)."""
     last_error = models.TextField(blank=True, default="")
     last_error_code = models.CharField(max_length=64, blank=True, default="")
     last_error_at = models.DateTimeField(null=True, blank=True)
     records_stored = models.BigIntegerField(default=0)
     """Inserted and updated by all runs so far."""
     brake = models.JSONField(null=True, blank=True)
-    """{would_delete, live, limit, sample, run, at, confirmed_by}"""
+    """{kind: absence|feed, would_delete, live, limit, sample, run_id, run, at,
+    confirmed_by}; null = no brake."""
 
     class Meta:
         db_table = "int_stream_state"

@@ -1,0 +1,175 @@
+"""What can be connected, and which streams an integration has."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from django.db import transaction
+
+from churnguard.errors import ConfigError
+from integrations import connectors, drift
+from integrations.connectors.base import Connector, Field, Stream
+from integrations.models import Integration, StreamState
+
+
+def list_providers() -> list[dict[str, Any]]:
+    """Every provider with its fields, for the catalogue and its forms."""
+    return [describe(cls) for cls in connectors.all_connectors()]
+
+
+def describe(cls: type[Connector]) -> dict[str, Any]:
+    """One provider: what it is, what to prepare, which fields to fill in."""
+    return {
+        "provider_name": cls.name,
+        "label": cls.label,
+        "category": cls.category,
+        "integration_type": cls.integration_type,
+        "summary": cls.summary,
+        "prepare": cls.prepare,
+        "docs": cls.docs,
+        "auth": list(cls.auth),
+        "fields": [_field(field) for field in cls.fields],
+        "streams": [
+            {
+                "name": stream.name,
+                "label": stream.label or stream.name,
+                "record_type": stream.record_type,
+                "selected_by_default": stream.selected_by_default,
+            }
+            for stream in cls.streams
+        ],
+    }
+
+
+def needs_discovery(integration: Integration, cls: type[Connector]) -> bool:
+    """Whether the list of streams is older than the connector likes."""
+    at = integration.discovered_at
+    if at is None:
+        return True
+    return datetime.now(UTC) - at >= timedelta(seconds=cls.discover_every_s)
+
+
+def keep_streams(integration: Integration, found: Sequence[Stream]) -> None:
+    """Store what discovery found: new streams appear, known ones keep their choices,
+    those not offered any more are marked gone. Idempotent."""
+    ordered = in_order(found)
+    with transaction.atomic():
+        Integration.objects.select_for_update().get(pk=integration.pk)
+        known = {s.name: s for s in StreamState.objects.filter(integration=integration)}
+        for position, stream in enumerate(ordered):
+            state = known.pop(stream.name, None) or StreamState(
+                organization_id=integration.organization_id,
+                integration=integration,
+                name=stream.name,
+                is_enabled=stream.selected_by_default,
+            )
+            _take_over(state, stream, position, integration)
+            state.save()
+        for gone in known.values():
+            gone.is_gone = True
+            gone.save(update_fields=["is_gone"])
+        integration.discovered_at = datetime.now(UTC)
+        integration.save(update_fields=["discovered_at"])
+
+
+def stream_of(state: StreamState) -> Stream:
+    """The connector's `Stream` as stored."""
+    return msgspec.convert(state.spec, Stream)
+
+
+def in_order(streams: Sequence[Stream]) -> list[Stream]:
+    """Streams after those they depend on, otherwise as given."""
+    names = {stream.name for stream in streams}
+    done: set[str] = set()
+    ordered: list[Stream] = []
+    queue = deque(streams)
+    waited = 0
+    while queue:
+        stream = queue.popleft()
+        needs = set(stream.depends_on) & names
+        if needs <= done or waited > len(queue):
+            ordered.append(stream)
+            done.add(stream.name)
+            waited = 0
+        else:
+            queue.append(stream)
+            waited += 1
+    return ordered
+
+
+def check_fields(cls: type[Connector], settings: dict[str, Any]) -> None:
+    """Refuse values a connector's form would not take. Raises ConfigError."""
+    faults: dict[str, str] = {}
+    for field in cls.fields:
+        value = settings.get(field.name)
+        if value in (None, ""):
+            continue
+        if field.kind == "number" and not _is_number(value):
+            faults[field.name] = "must be a number"
+        if field.kind == "bool" and not isinstance(value, bool):
+            faults[field.name] = "must be true or false"
+        allowed = [choice for choice, _label in field.choices]
+        if allowed and str(value) not in allowed:
+            faults[field.name] = f"must be one of {', '.join(allowed)}"
+    if faults:
+        raise ConfigError(
+            "Some settings are not valid.", code="invalid_settings", fields=faults
+        )
+
+
+def missing_fields(
+    cls: type[Connector], settings: dict[str, Any], secret_names: set[str]
+) -> list[str]:
+    """Names of required fields that are not set yet."""
+    return [
+        field.name
+        for field in cls.fields
+        if field.required
+        and settings.get(field.name, field.default) in (None, "")
+        and field.name not in secret_names
+    ]
+
+
+def _take_over(
+    state: StreamState, stream: Stream, position: int, integration: Integration
+) -> None:
+    spec = msgspec.to_builtins(stream)
+    state.drift = drift.merge_notes(
+        state.drift, drift.compare_discovery(state.columns, stream.columns)
+    )
+    if stream.columns:
+        state.columns = spec["columns"]
+    state.spec = {**spec, "columns": []}
+    state.label = stream.label
+    state.record_type = integration.entity_mappings.get(stream.name, stream.record_type)
+    state.position = position
+    state.is_gone = False
+    state.cursor_field = stream.cursor_field or ""
+    state.deletes = stream.deletes
+
+
+def _field(field: Field) -> dict[str, Any]:
+    return {
+        "name": field.name,
+        "label": field.label,
+        "kind": field.kind,
+        "required": field.required,
+        "secret": field.secret,
+        "default": field.default,
+        "choices": [{"value": value, "label": label} for value, label in field.choices],
+        "help": field.help,
+    }
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool):
+        return False
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True

@@ -1,0 +1,144 @@
+"""From an integration's row to a live connector, and its connection test."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from django.conf import settings as django_settings
+
+from churnguard import crypto
+from churnguard.errors import AuthenticationError, ChurnGuardError, ConfigError
+from integrations import connectors, credentials
+from integrations.connectors.base import Connector, Stream
+from integrations.http import Client
+from integrations.models import Integration, Upload
+from integrations.netguard import Guard
+from integrations.outbound import make_breaker, make_budget, run_budget
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a connection test found. sentence: for a person, without secrets."""
+
+    ok: bool
+    code: str
+    sentence: str
+
+
+@contextmanager
+def opened(
+    integration: Integration, *, interactive: bool = False
+) -> Iterator[Connector]:
+    """A connector for `integration`, closed afterwards.
+
+    interactive: a person waits, so calls may use the reserved part of the budget.
+    """
+    secrets = credentials.load(integration)
+    with opened_with(
+        connectors.get(integration.provider_name),
+        connector_settings(integration),
+        secrets,
+        integration=integration,
+        interactive=interactive,
+    ) as connector:
+        yield connector
+
+
+@contextmanager
+def opened_with(
+    cls: type[Connector],
+    settings: Mapping[str, Any],
+    secrets: Mapping[str, Any],
+    *,
+    integration: Integration | None = None,
+    interactive: bool = False,
+) -> Iterator[Connector]:
+    """A connector from values that may not be stored yet. Errors that leave the block
+    have every secret in their sentence masked."""
+    texts = credentials.secret_texts(secrets)
+    client = Client(
+        adapter=cls.name,
+        secrets=texts,
+        guard=Guard(
+            allow_private=tuple(django_settings.INTEGRATION_ALLOW_PRIVATE_HOSTS)
+        ),
+        make_budget=make_budget,
+        budgets=run_budget(integration),
+        breaker=make_breaker(integration),
+        interactive=interactive,
+    )
+    stored = integration is not None and integration.pk is not None
+    connector = cls(
+        settings=settings,
+        secrets=secrets,
+        client=client,
+        now=partial(datetime.now, UTC),
+        save_secrets=(
+            partial(credentials.save, integration, by="system") if stored else None
+        ),
+        token_store=credentials.StoredTokens(integration.pk) if stored else None,
+    )
+    try:
+        yield connector
+    except ChurnGuardError as exc:
+        exc.message = crypto.redact(exc.message, texts)
+        exc.args = (exc.message,)
+        raise
+    finally:
+        connector.close()
+        client.close()
+
+
+def connector_settings(integration: Integration) -> dict[str, Any]:
+    """The open settings with the connector's defaults, the specification's base_url
+    and api_version, and the files it was given."""
+    cls = connectors.get(integration.provider_name)
+    values = {f.name: f.default for f in cls.fields if f.default is not None}
+    if integration.base_url:
+        values["base_url"] = integration.base_url
+    if integration.api_version:
+        values["api_version"] = integration.api_version
+    values.update(
+        {k: v for k, v in integration.settings.items() if v not in (None, "")}
+    )
+    values["entity_mappings"] = integration.entity_mappings
+    if cls.name == "file":
+        values["uploads"] = [
+            {"id": upload.public_id, "name": upload.name, "path": str(upload.path)}
+            for upload in Upload.objects.filter(integration=integration)
+            .select_related("organization")
+            .order_by("pk")
+        ]
+        values["roots"] = list(django_settings.FILE_SOURCE_ROOTS)
+    return values
+
+
+def check(integration: Integration) -> Checked:
+    """Ask the provider who we are. Never raises our errors: they become sentences."""
+    try:
+        with opened(integration, interactive=True) as connector:
+            return Checked(True, "ok", connector.check())
+    except ChurnGuardError as exc:
+        log.info("connection.refused", extra={"code": exc.code})
+        return Checked(False, exc.code, exc.message)
+
+
+def status_of(error: ConfigError) -> str:
+    """The integration status an error of a person's making leads to."""
+    if isinstance(error, AuthenticationError):
+        return "authentication_failed"
+    return "error"
+
+
+def discover(integration: Integration) -> tuple[Stream, ...]:
+    """The provider's streams now. Raises ConfigError or TransientError."""
+    with opened(integration, interactive=True) as connector:
+        return connector.discover()

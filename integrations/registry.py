@@ -1,0 +1,405 @@
+"""Making, changing and removing integrations: the verbs behind the API, the pages, the
+commands and the Python facade.
+
+Bodies are the specification's: IntegrationConfiguration with `credentials` and
+`sync_config`. Secrets go to `credentials` and never come back from here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest
+
+from churnguard import audit
+from churnguard.errors import ConfigError
+from churnguard.ids import new_id
+from churnguard.models import Organization, Source
+from integrations import (
+    catalog,
+    connecting,
+    connectors,
+    credentials,
+    runs,
+    schedules,
+    shaping,
+)
+from integrations.connectors.base import Connector
+from integrations.models import (
+    Integration,
+    IntegrationType,
+    StreamState,
+    SyncMode,
+    Upload,
+)
+
+_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+_SOURCE = re.compile(r"[^a-z0-9_.-]+")
+
+_TOP = {
+    "integration_name": "name",
+    "integration_type": "integration_type",
+    "base_url": "base_url",
+    "api_version": "api_version",
+    "webhook_url": "webhook_url",
+    "entity_mappings": "entity_mappings",
+    "tags": "tags",
+}
+_SYNC = (
+    "sync_mode",
+    "sync_frequency",
+    "batch_size",
+    "retry_attempts",
+    "retry_backoff",
+    "data_filters",
+    "field_mappings",
+    "incremental_field",
+    "requests_per_minute",
+    "concurrent_requests",
+)
+_RANGES = {
+    "batch_size": (1, 50_000),
+    "retry_attempts": (0, 100),
+    "retry_backoff": (0, 86_400),
+    "requests_per_minute": (1, 1_000_000),
+    "concurrent_requests": (1, 100),
+}
+
+Who = HttpRequest | str
+
+
+def create(
+    organization: Organization,
+    body: Mapping[str, Any],
+    *,
+    by: Who,
+    trusted_root: Path | None = None,
+) -> Integration:
+    """A new integration from an IntegrationConfiguration body, active if it has what
+    it needs, else inactive.
+
+    trusted_root: a folder the operator's own code lets a file integration read. Raises
+    ConfigError with the fields at fault.
+    """
+    provider = str(body.get("provider_name") or "")
+    cls = connectors.get(provider)
+    public_id = str(body.get("integration_id") or new_id("int"))
+    if not _ID.match(public_id):
+        raise ConfigError(
+            "integration_id must be 1 to 64 letters, digits, “_”, “-” or “.”.",
+            code="invalid_id",
+            fields={"integration_id": "not valid"},
+        )
+    actor = by if isinstance(by, str) else audit.actor_of(by)
+    values = _columns(body, cls)
+    values.setdefault("name", cls.label)
+    values.setdefault("integration_type", cls.integration_type)
+    kind, given = credentials.flatten(body.get("credentials") or {})
+    open_values, secrets = credentials.split(cls, given)
+    settings = {**_settings(body, cls), **open_values}
+    if trusted_root is not None:
+        settings["_trusted_root"] = str(trusted_root)
+    try:
+        with transaction.atomic():
+            integration = Integration.objects.create(
+                public_id=public_id,
+                organization=organization,
+                provider_name=provider,
+                source=_source(organization, public_id, provider, values["name"]),
+                settings=settings,
+                created_by=actor,
+                **values,
+            )
+            if secrets:
+                credentials.save(integration, secrets, credential_type=kind, by=actor)
+            _claim_uploads(integration, body.get("uploads"))
+            _settle(integration, cls)
+            audit.record(
+                by,
+                "integration.created",
+                organization=organization,
+                target_type="integration",
+                target_id=public_id,
+                after=_audited(integration),
+            )
+    except IntegrityError as exc:
+        raise ConfigError(
+            f"There is an integration “{public_id}” already.",
+            code="duplicate_id",
+            fields={"integration_id": "taken"},
+        ) from exc
+    return integration
+
+
+def update(integration: Integration, body: Mapping[str, Any], *, by: Who) -> None:
+    """Change what `body` names; everything else stays. Raises ConfigError."""
+    cls = connectors.get(integration.provider_name)
+    actor = by if isinstance(by, str) else audit.actor_of(by)
+    before = _audited(integration)
+    for name in ("provider_name", "integration_id", "organization_id"):
+        current = {
+            "provider_name": integration.provider_name,
+            "integration_id": integration.public_id,
+            "organization_id": integration.organization.public_id,
+        }[name]
+        if name in body and body[name] != current:
+            raise ConfigError(
+                f"{name} cannot be changed.",
+                code="immutable",
+                fields={name: "cannot be changed"},
+            )
+    values = _columns(body, cls)
+    kind, given = credentials.flatten(body.get("credentials") or {})
+    open_values, secrets = credentials.split(cls, given)
+    with transaction.atomic():
+        integration = Integration.objects.select_for_update().get(pk=integration.pk)
+        for name, value in values.items():
+            setattr(integration, name, value)
+        merged = {**integration.settings, **_settings(body, cls), **open_values}
+        integration.settings = {k: v for k, v in merged.items() if v is not None}
+        integration.save()
+        if secrets:
+            credentials.save(
+                integration,
+                secrets,
+                credential_type=kind if "credential_type" in given else "",
+                by=actor,
+            )
+        _claim_uploads(integration, body.get("uploads"))
+        if secrets and integration.status == "authentication_failed":
+            integration.status, integration.status_detail = "active", ""
+            integration.save(update_fields=["status", "status_detail"])
+        _settle(integration, cls)
+        audit.record(
+            by,
+            "integration.updated",
+            organization=integration.organization,
+            target_type="integration",
+            target_id=integration.public_id,
+            before=before,
+            after=_audited(integration),
+        )
+        if secrets:
+            audit.record(
+                by,
+                "integration.credentials_set",
+                organization=integration.organization,
+                target_type="integration",
+                target_id=integration.public_id,
+                after={"names": sorted(secrets)},
+            )
+
+
+def delete(integration: Integration, *, by: Who) -> None:
+    """Remove an integration with its secrets, schedules and run history. What it
+    brought stays, under its source. A running sync stops at its next page."""
+    with transaction.atomic():
+        audit.record(
+            by,
+            "integration.deleted",
+            organization=integration.organization,
+            target_type="integration",
+            target_id=integration.public_id,
+            before=_audited(integration),
+        )
+        schedules.remove(integration)
+        integration.delete()
+
+
+def pause(integration: Integration, *, by: Who) -> None:
+    """No runs until `resume`; the running one stops at its next page."""
+    _set_status(integration, "paused", "integration.paused", by)
+    active = runs.get_active(integration)
+    if active is not None:
+        runs.request_cancel(active)
+
+
+def resume(integration: Integration, *, by: Who) -> None:
+    """Let an integration run again, whatever had stopped it."""
+    _set_status(integration, "active", "integration.resumed", by)
+
+
+def test(integration: Integration, *, by: Who) -> connecting.Checked:
+    """Ask the provider who we are; a bad answer shows in the integration's status, and
+    a good one ends an error."""
+    checked = connecting.check(integration)
+    rows = Integration.objects.filter(pk=integration.pk)
+    if checked.ok:
+        rows.filter(status__in=("error", "authentication_failed", "inactive")).update(
+            status="active", status_detail=""
+        )
+    elif checked.code == "authentication_failed":
+        rows.exclude(status__in=("paused", "inactive")).update(
+            status="authentication_failed", status_detail=checked.sentence
+        )
+    integration.refresh_from_db()
+    schedules.keep(integration)
+    audit.record(
+        by,
+        "integration.tested",
+        organization=integration.organization,
+        target_type="integration",
+        target_id=integration.public_id,
+        after={"ok": checked.ok, "code": checked.code},
+    )
+    return checked
+
+
+def update_stream(state: StreamState, body: Mapping[str, Any], *, by: Who) -> None:
+    """Choose a stream or not, its own clock, its cursor field. Raises ConfigError."""
+    fields = ("is_enabled", "sync_frequency", "incremental_field")
+    before = {name: getattr(state, name) for name in fields}
+    if "enabled" in body:
+        state.is_enabled = bool(body["enabled"])
+    if "sync_frequency" in body:
+        every_s = body["sync_frequency"]
+        state.sync_frequency = (
+            None if every_s is None else schedules.check_frequency(int(every_s))
+        )
+    if "incremental_field" in body:
+        chosen = str(body["incremental_field"] or "")
+        known = {column["name"] for column in state.columns}
+        if chosen and known and chosen not in known:
+            raise ConfigError(
+                f"The stream has no field “{chosen}”.",
+                code="unknown_field",
+                fields={"incremental_field": "unknown"},
+            )
+        if chosen != state.incremental_field:
+            # Another order of changes: the old position means nothing in it.
+            state.cursor = None
+        state.incremental_field = chosen
+    with transaction.atomic():
+        state.save(update_fields=[*fields, "cursor"])
+        schedules.keep(state.integration)
+        audit.record(
+            by,
+            "stream.updated",
+            organization=state.integration.organization,
+            target_type="stream",
+            target_id=f"{state.integration.public_id}/{state.name}",
+            before=before,
+            after={name: getattr(state, name) for name in fields},
+        )
+
+
+def _set_status(integration: Integration, status: str, action: str, by: Who) -> None:
+    before = integration.status
+    with transaction.atomic():
+        integration.status, integration.status_detail = status, ""
+        integration.resumes_at = None
+        integration.save(update_fields=["status", "status_detail", "resumes_at"])
+        schedules.keep(integration)
+        audit.record(
+            by,
+            action,
+            organization=integration.organization,
+            target_type="integration",
+            target_id=integration.public_id,
+            before={"status": before},
+            after={"status": status},
+        )
+
+
+def _settle(integration: Integration, cls: type[Connector]) -> None:
+    """Status by what is filled in, and the schedule that follows."""
+    held = credentials.describe(integration)["fields"]
+    settings = {**integration.settings}
+    for name in ("base_url", "api_version"):
+        if getattr(integration, name):
+            settings[name] = getattr(integration, name)
+    missing = catalog.missing_fields(cls, settings, set(held))
+    if missing and integration.status in ("inactive", "active"):
+        integration.status = "inactive"
+        integration.status_detail = f"Still to be filled in: {', '.join(missing)}."
+    elif not missing and integration.status == "inactive":
+        integration.status, integration.status_detail = "active", ""
+    integration.save(update_fields=["status", "status_detail"])
+    schedules.keep(integration)
+
+
+def _columns(body: Mapping[str, Any], cls: type[Connector]) -> dict[str, Any]:
+    values = {ours: body[theirs] for theirs, ours in _TOP.items() if theirs in body}
+    sync = body.get("sync_config") or {}
+    values.update({name: sync[name] for name in _SYNC if name in sync})
+    faults: dict[str, str] = {}
+    if values.get("integration_type", cls.integration_type) not in IntegrationType:
+        faults["integration_type"] = f"one of {', '.join(IntegrationType.values)}"
+    if values.get("sync_mode", "full") not in SyncMode:
+        faults["sync_mode"] = f"one of {', '.join(SyncMode.values)}"
+    for name, (least, most) in _RANGES.items():
+        if name in values and not least <= int(values[name]) <= most:
+            faults[name] = f"{least} to {most}"
+    if "name" in values and not str(values["name"]).strip():
+        faults["integration_name"] = "must not be empty"
+    if faults:
+        raise ConfigError("Some fields are not valid.", code="invalid", fields=faults)
+    if "sync_frequency" in values:
+        schedules.check_frequency(int(values["sync_frequency"]))
+    if "data_filters" in values:
+        shaping.check_filters(values["data_filters"])
+    return values
+
+
+def _settings(body: Mapping[str, Any], cls: type[Connector]) -> dict[str, Any]:
+    given = dict(body.get("settings") or {})
+    known = {field.name for field in cls.fields}
+    secret = {field.name for field in cls.fields if field.secret}
+    faults = {name: "unknown" for name in given if name not in known}
+    faults.update(
+        {name: "send it under credentials" for name in given if name in secret}
+    )
+    if faults:
+        raise ConfigError(
+            f"{cls.label} has no such settings: {', '.join(sorted(faults))}.",
+            code="invalid_settings",
+            fields=faults,
+        )
+    catalog.check_fields(cls, given)
+    return given
+
+
+def _source(
+    organization: Organization, public_id: str, provider: str, name: str
+) -> Source:
+    """The source named after the integration: its own id where it brought one."""
+    wanted = public_id
+    if public_id.startswith("int_"):
+        wanted = _SOURCE.sub("_", name.lower()).strip("_") or provider
+    source = wanted[:90]
+    number = 2
+    while Integration.objects.filter(
+        organization=organization, source__name=source
+    ).exists():
+        source = f"{wanted[:90]}_{number}"
+        number += 1
+    found, _created = Source.objects.get_or_create(
+        organization=organization, name=source, defaults={"kind": provider}
+    )
+    return found
+
+
+def _claim_uploads(integration: Integration, ids: Any) -> None:
+    if not ids:
+        return
+    rows = Upload.objects.filter(
+        organization_id=integration.organization_id, public_id__in=list(ids)
+    )
+    if rows.count() != len(set(ids)):
+        raise ConfigError(
+            "Some of these uploads do not exist.",
+            code="unknown_upload",
+            fields={"uploads": "unknown"},
+        )
+    rows.update(integration=integration)
+
+
+def _audited(integration: Integration) -> dict[str, Any]:
+    return {
+        name: getattr(integration, name)
+        for name in ("name", "status", "base_url", "settings", "tags", *_SYNC)
+    }
