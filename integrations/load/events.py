@@ -117,7 +117,7 @@ def as_json(event: PreparedEvent) -> dict[str, Any]:
         "type": "event",
         "event_id": event.event_id,
         "event": event.name,
-        "properties": msgspec.json.decode(event.properties),
+        "properties": _parsed(event.properties),
     }
     if event.customer_id is not None:
         out["customer_id"] = event.customer_id
@@ -238,7 +238,7 @@ def same_content(one: PreparedEvent, other: PreparedEvent) -> bool:
         and one.user_id == other.user_id
         and one.value == other.value
         and (one.ts == other.ts or not (one.has_own_time or other.has_own_time))
-        and msgspec.json.decode(one.properties) == msgspec.json.decode(other.properties)
+        and _parsed(one.properties) == _parsed(other.properties)
     )
 
 
@@ -257,6 +257,14 @@ def copy_rows(
     with cur.copy(_COPY) as copy:
         for chunk in wire.chunks(_encode(rows, lines, refs)):
             copy.write(chunk)
+
+
+def _parsed(text: bytes) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        # A number that no float holds; compared and kept as text.
+        return text.decode()
 
 
 def _encode(

@@ -310,12 +310,27 @@ def test_rejects_and_filtered_rows_are_in_the_sum(write: Write) -> None:
         (TicketRecord(external_id="x", version=2**63), "number_out_of_range"),
         (TicketRecord(external_id="x", satisfaction_pct=101.0), "out_of_range"),
         (TicketRecord(external_id="x", satisfaction_pct=float("nan")), "not_finite"),
-        (TicketRecord(external_id="x", opened_at=datetime(2026, 1, 1)), "timestamp_without_zone"),
-        (TicketRecord(external_id="x", updated_at=NOW + timedelta(days=9)), "timestamp_out_of_range"),
-        (TicketRecord(external_id="x", opened_at=NOW, closed_at=NOW - timedelta(1)), "wrong_order"),
+        (
+            TicketRecord(external_id="x", opened_at=datetime(2026, 1, 1)),
+            "timestamp_without_zone",
+        ),
+        (
+            TicketRecord(external_id="x", updated_at=NOW + timedelta(days=9)),
+            "timestamp_out_of_range",
+        ),
+        (
+            TicketRecord(external_id="x", opened_at=NOW, closed_at=NOW - timedelta(1)),
+            "wrong_order",
+        ),
         (InvoiceRecord(external_id="x", total_minor=5), "currency_missing"),
-        (InvoiceRecord(external_id="x", total_minor=5, currency="XXQ"), "unknown_currency"),
-        (SubscriptionRecord(external_id="x", mrr_minor=-5, currency="USD"), "negative_amount"),
+        (
+            InvoiceRecord(external_id="x", total_minor=5, currency="XXQ"),
+            "unknown_currency",
+        ),
+        (
+            SubscriptionRecord(external_id="x", mrr_minor=-5, currency="USD"),
+            "negative_amount",
+        ),
         (event(timestamp=datetime(1999, 12, 31, tzinfo=UTC)), "timestamp_out_of_range"),
         (event(timestamp=NOW + timedelta(days=2)), "timestamp_out_of_range"),
         (event(event_id=""), "id_missing"),
@@ -325,7 +340,7 @@ def test_rejects_and_filtered_rows_are_in_the_sum(write: Write) -> None:
         (event(properties={"a": "\0"}), "bad_text"),
         (event(properties={"a": "\ud800"}), "bad_text"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_used_is_kept_with_its_reason(
     write: Write, record: Any, code: str
 ) -> None:

@@ -1,0 +1,262 @@
+"""Group commit: requests of this process gather into few transactions.
+
+Two threads with a connection each take what waits, store it in one transaction by
+`integrations.load`, and only then tell the callers. A group that fails is tried again
+request by request, so that one bad request cannot hurt its neighbours.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from integrations.ingest.answers import IngestError, Receipt
+from integrations.ingest.decode import Decoded
+from integrations.ingest.keys import unavailable
+from integrations.ingest.storing import Store
+
+log = logging.getLogger(__name__)
+
+THREADS = 2
+_GROUP_RECORDS = 10_000
+_GROUP_REQUESTS = 500
+_MOST_WAITING_RECORDS = 150_000
+_MOST_WAITING_BYTES = 128 * 1024 * 1024
+_MOST_WAITING_REQUESTS = 5_000
+_REPORT_EVERY_S = 10.0
+
+Outcome = Receipt | IngestError
+
+
+@dataclass(slots=True)
+class Submission:
+    """A decoded request on its way into the database.
+
+    done: called from a writer thread, once, with the receipt or the refusal.
+    """
+
+    org_id: int
+    source_name: str
+    decoded: Decoded
+    nbytes: int
+    received_at: datetime
+    done: Callable[[Outcome], None]
+    cancelled: bool = False
+
+
+@dataclass(slots=True)
+class WriterState:
+    """What health checks and metrics read. All counts are since the start."""
+
+    running: bool = False
+    is_database_up: bool = True
+    waiting_requests: int = 0
+    waiting_records: int = 0
+    waiting_bytes: int = 0
+    committed_requests: int = 0
+    committed_records: int = 0
+    groups: int = 0
+    failures: int = 0
+    last_commit_at: datetime | None = None
+    last_error: str = ""
+
+
+@dataclass(slots=True)
+class _Report:
+    at: float = field(default_factory=time.monotonic)
+    requests: int = 0
+    records: int = 0
+    groups: int = 0
+
+
+class Committer:
+    """The queue and its threads. Started by the first submission."""
+
+    def __init__(self, threads: int = THREADS) -> None:
+        self._count = threads
+        self._queue: queue.SimpleQueue[Submission | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._closing = False
+        self.state = WriterState()
+        self._report = _Report()
+
+    def submit(self, submission: Submission) -> None:
+        """Queue it. Raises IngestError (503) when too much is waiting already."""
+        records = submission.decoded.count
+        with self._lock:
+            if self._closing:
+                raise unavailable()
+            state = self.state
+            if not state.is_database_up and state.waiting_requests >= self._count:
+                # Some requests may wait, to find out when it is back.
+                raise unavailable()
+            if state.waiting_requests and (
+                state.waiting_records + records > _MOST_WAITING_RECORDS
+                or state.waiting_bytes + submission.nbytes > _MOST_WAITING_BYTES
+                or state.waiting_requests >= _MOST_WAITING_REQUESTS
+            ):
+                raise IngestError(
+                    503,
+                    "overloaded",
+                    "More is arriving than the database takes. Nothing was stored; "
+                    "send it again shortly.",
+                    retry_after_s=1,
+                )
+            self._count_waiting(submission, 1)
+            if not self._threads:
+                self._start()
+        self._queue.put(submission)
+
+    def drain(self, timeout_s: float = 20.0) -> None:
+        """Store what waits, then stop the threads. A later submission starts anew."""
+        with self._lock:
+            threads, self._threads = self._threads, []
+            self._closing = True
+        for _thread in threads:
+            self._queue.put(None)
+        for thread in threads:
+            thread.join(timeout_s)
+        with self._lock:
+            self._closing = False
+            self.state.running = False
+
+    def _start(self) -> None:
+        self.state.running = True
+        for number in range(self._count):
+            thread = threading.Thread(
+                target=self._run, name=f"ingest-{number}", daemon=True
+            )
+            thread.start()
+            self._threads.append(thread)
+
+    def _run(self) -> None:
+        store = Store()
+        while True:
+            group, is_last = self._take()
+            if group:
+                self._commit(store, group)
+            if is_last:
+                store.close()
+                return
+
+    def _take(self) -> tuple[list[Submission], bool]:
+        """What waits, up to a group's size; and whether this thread is to stop."""
+        group: list[Submission] = []
+        first = self._queue.get()
+        if first is None:
+            return group, True
+        group.append(first)
+        records = first.decoded.count
+        while records < _GROUP_RECORDS and len(group) < _GROUP_REQUESTS:
+            try:
+                more = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if more is None:
+                return group, True
+            group.append(more)
+            records += more.decoded.count
+        return group, False
+
+    def _commit(self, store: Store, group: list[Submission]) -> None:
+        wanted = [each for each in group if not each.cancelled]
+        outcomes: list[Outcome] = []
+        try:
+            if wanted:
+                outcomes = store.write(wanted)
+        except Exception as exc:
+            # The outermost loop of this thread: callers must hear, and it must go on.
+            log.exception("ingest.failed", extra={"recordCount": len(wanted)})
+            outcomes = [unavailable() for _each in wanted]
+            store.close()
+            self.state.last_error = type(exc).__name__
+        self._note(store, group, outcomes)
+        for submission, outcome in zip(wanted, outcomes, strict=True):
+            submission.done(outcome)
+
+    def _note(
+        self, store: Store, group: list[Submission], outcomes: list[Outcome]
+    ) -> None:
+        stored = [outcome for outcome in outcomes if isinstance(outcome, Receipt)]
+        records = sum(r.accepted + r.duplicates + r.quarantined for r in stored)
+        with self._lock:
+            state, report = self.state, self._report
+            for submission in group:
+                self._count_waiting(submission, -1)
+            state.groups += 1
+            state.committed_requests += len(stored)
+            state.committed_records += records
+            state.failures += len(outcomes) - len(stored)
+            state.is_database_up = store.is_up
+            state.last_error = store.last_error
+            if stored:
+                state.last_commit_at = datetime.now(UTC)
+            report.groups += 1
+            report.requests += len(stored)
+            report.records += records
+            now = time.monotonic()
+            due = now - report.at >= _REPORT_EVERY_S
+            if due:
+                self._report = _Report()
+        if due:
+            log.info(
+                "ingest.committed",
+                extra={
+                    "entity": "batch",
+                    "recordCount": report.records,
+                    "requests": report.requests,
+                    "groups": report.groups,
+                    "duration": round((now - report.at) * 1000, 1),
+                },
+            )
+
+    def _count_waiting(self, submission: Submission, sign: int) -> None:
+        state = self.state
+        state.waiting_requests += sign
+        state.waiting_records += sign * submission.decoded.count
+        state.waiting_bytes += sign * submission.nbytes
+
+
+_committers: dict[int, Committer] = {}
+# By process id: a forked child has none of its parent's threads.
+_make = threading.Lock()
+
+
+def committer() -> Committer:
+    """The committer of this process."""
+    pid = os.getpid()
+    found = _committers.get(pid)
+    if found is None:
+        with _make:
+            found = _committers.get(pid)
+            if found is None:
+                found = _committers[pid] = Committer()
+                atexit.register(found.drain, 5.0)
+    return found
+
+
+def writer_state() -> dict[str, Any]:
+    """The state of this process's writer, JSON-safe, for health checks."""
+    state = committer().state
+    return {
+        "running": state.running,
+        "database": "up" if state.is_database_up else "down",
+        "waiting_requests": state.waiting_requests,
+        "waiting_records": state.waiting_records,
+        "committed_requests": state.committed_requests,
+        "committed_records": state.committed_records,
+        "failures": state.failures,
+        "last_commit_at": (
+            state.last_commit_at.isoformat() if state.last_commit_at else None
+        ),
+        "last_error": state.last_error,
+    }

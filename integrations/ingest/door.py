@@ -1,0 +1,191 @@
+"""The fast door: POST /api/v1/data/ingest/{source_system} as a plain ASGI function.
+
+It stands in front of Django (see `churnguard.asgi`) and answers after the commit.
+The lifespan events of the server stop the writers in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from churnguard.auth import key_from_headers
+from integrations.ingest import flow, keys
+from integrations.ingest.answers import Answer, IngestError
+from integrations.ingest.committer import Outcome, Submission, committer
+from integrations.ingest.keys import Access
+
+log = logging.getLogger(__name__)
+
+PREFIX = "/api/v1/data/ingest/"
+_LOOK_UP_WAIT_S = 8.0
+_DECODE_ASIDE_BYTES = 64 * 1024
+"""Larger bodies are decoded in a thread, so that small requests do not wait."""
+
+_HEADERS = {
+    b"authorization": "authorization",
+    b"x-api-key": "x_api_key",
+    b"content-type": "content_type",
+    b"content-encoding": "content_encoding",
+    b"content-length": "content_length",
+}
+_JSON = (b"content-type", b"application/json")
+
+_keys = keys.KeyCache()
+_look_ups = ThreadPoolExecutor(2, thread_name_prefix="ingest-keys")
+_background: set[asyncio.Task[None]] = set()
+# A task that nothing refers to may be collected before it has run.
+
+
+class _Disconnected(Exception):
+    """The client has gone before its body was complete."""
+
+
+async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """The ASGI application."""
+    if scope["type"] == "lifespan":
+        await _lifespan(receive, send)
+        return
+    try:
+        answer = await _handle(scope, receive)
+    except IngestError as error:
+        answer = error.answer()
+    except _Disconnected:
+        return
+    await _send(send, answer)
+
+
+def forget_keys() -> None:
+    """Drop what is remembered about API keys, and the connection they were read on."""
+    _keys.close()
+
+
+async def _handle(scope: dict[str, Any], receive: Any) -> Answer:
+    name = scope["path"][len(PREFIX) :]
+    if not scope["path"].startswith(PREFIX) or not name or "/" in name:
+        raise IngestError(404, "not_found", "There is nothing at this address.")
+    if scope["method"] != "POST":
+        raise IngestError(
+            405,
+            "method_not_allowed",
+            f'Method "{scope["method"]}" not allowed.',
+            allow="POST, OPTIONS",
+        )
+    sent = dict.fromkeys(_HEADERS.values(), "")
+    for raw_name, value in scope["headers"]:
+        known = _HEADERS.get(raw_name)
+        if known is not None:
+            sent[known] = value.decode("latin-1")
+    access = await _authenticate(sent["authorization"], sent["x_api_key"])
+    flow.check_source_name(name)
+    flow.admit(access.key_id)
+    reader, ndjson = flow.open_body(
+        content_type=sent["content_type"],
+        content_encoding=sent["content_encoding"],
+        content_length=sent["content_length"],
+    )
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Disconnected
+        reader.feed(message.get("body", b""))
+        more = message.get("more_body", False)
+    body = reader.finish()
+    build = partial(flow.build, body, ndjson=ndjson, key_id=access.key_id)
+    if len(body) > _DECODE_ASIDE_BYTES:
+        decoded, received_at = await asyncio.to_thread(build)
+    else:
+        decoded, received_at = build()
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Outcome] = loop.create_future()
+    submission = Submission(
+        org_id=access.org_id,
+        source_name=name,
+        decoded=decoded,
+        nbytes=reader.received,
+        received_at=received_at,
+        done=partial(_tell, loop, future),
+    )
+    committer().submit(submission)
+    try:
+        outcome = await asyncio.wait_for(future, flow.COMMIT_WAIT_S)
+    except TimeoutError as exc:
+        submission.cancelled = True
+        raise flow.too_slow() from exc
+    return outcome.answer()
+
+
+def _tell(
+    loop: asyncio.AbstractEventLoop, future: asyncio.Future[Outcome], outcome: Outcome
+) -> None:
+    """Hand the outcome over from a writer thread to the loop of the request."""
+    try:
+        loop.call_soon_threadsafe(_resolve, future, outcome)
+    except RuntimeError:
+        # The loop has ended; nobody waits any more.
+        log.info("ingest.unheard")
+
+
+def _resolve(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
+    if not future.done():
+        future.set_result(outcome)
+
+
+async def _authenticate(authorization: str, x_api_key: str) -> Access:
+    key = key_from_headers(authorization, x_api_key)
+    if key is None:
+        raise flow.no_key()
+    is_known, access, refresh = _keys.find_cached(key)
+    if not is_known:
+        access = await _look_up(key)
+    elif refresh:
+        task = asyncio.create_task(_refresh(key))
+        _background.add(task)
+        task.add_done_callback(_background.discard)
+    return keys.check(access)
+
+
+async def _look_up(key: str) -> Access | None:
+    loop = asyncio.get_running_loop()
+    try:
+        return await asyncio.wait_for(
+            loop.run_in_executor(_look_ups, _keys.look_up, key), _LOOK_UP_WAIT_S
+        )
+    except TimeoutError as exc:
+        raise keys.unavailable() from exc
+
+
+async def _refresh(key: str) -> None:
+    try:
+        await _look_up(key)
+    except IngestError:
+        # Known for a few seconds more; then a request will hear it itself.
+        log.warning("ingest.key_not_refreshed")
+
+
+async def _send(send: Any, answer: Answer) -> None:
+    headers = [_JSON, (b"content-length", str(len(answer.body)).encode())]
+    headers += [(name.lower().encode(), text.encode()) for name, text in answer.headers]
+    if answer.status == 413:
+        # The rest of the body is not read.
+        headers.append((b"connection", b"close"))
+    await send(
+        {"type": "http.response.start", "status": answer.status, "headers": headers}
+    )
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _lifespan(receive: Any, send: Any) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await asyncio.to_thread(committer().drain)
+            _keys.close()
+            await send({"type": "lifespan.shutdown.complete"})
+            return

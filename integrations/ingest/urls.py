@@ -1,0 +1,15 @@
+"""Addresses of the data API; included by integrations.urls."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from integrations.ingest.views import IngestView
+
+urlpatterns = [
+    path(
+        "api/v1/data/ingest/<str:source_system>",
+        IngestView.as_view(),
+        name="data-ingest",
+    ),
+]
