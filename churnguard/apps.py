@@ -11,7 +11,8 @@ class ChurnGuardConfig(AppConfig):
 
     def ready(self) -> None:
         """Once the settings stand: error reports, and the context of task logs."""
-        from churnguard import logs, sentry  # reads settings
+        from churnguard import logs, metrics, sentry  # read settings
 
         sentry.start()
         logs.carry_context_through_celery()
+        metrics.count_celery_tasks()

@@ -23,6 +23,7 @@ import redis.asyncio
 from django.conf import settings
 from redis.exceptions import RedisError
 
+from churnguard import metrics
 from churnguard.stream import access, store
 from churnguard.stream.notes import NUDGE_TOPIC
 
@@ -67,7 +68,6 @@ class Hub:
 
     def __init__(self) -> None:
         self.topics: dict[Key, _Topic] = {}
-        self.resyncs = 0
         self._news = asyncio.Event()
         self._database = asyncio.Lock()
         self._connection: psycopg.AsyncConnection | None = None
@@ -97,8 +97,9 @@ class Hub:
     async def leave(self, socket: Socket) -> None:
         """Forget `socket`. The last one to leave stops the hub. Idempotent."""
         topic = self.topics.get(socket.key)
-        if topic is not None:
+        if topic is not None and socket in topic.sockets:
             topic.sockets.discard(socket)
+            metrics.STREAM_SOCKETS.dec()
             if not topic.sockets:
                 del self.topics[socket.key]
         if not self.topics and not self._joining:
@@ -127,6 +128,7 @@ class Hub:
         # Another socket may have made the topic while we read.
         topic = self.topics.setdefault(socket.key, _Topic(seq))
         topic.sockets.add(socket)
+        metrics.STREAM_SOCKETS.inc()
         if not self._tasks:
             self._tasks = [
                 asyncio.create_task(self._forever(step), name=f"hub.{step.__name__}")
@@ -211,7 +213,7 @@ class Hub:
             if len(socket.queue) >= QUEUE_MOST:
                 socket.queue.clear()
                 socket.queue.append(resync(socket.key[1], topic.seq))
-                self.resyncs += 1
+                metrics.STREAM_RESYNCS.inc()
             else:
                 socket.queue.append(text)
             socket.wake.set()
@@ -223,7 +225,7 @@ class Hub:
             socket.queue.clear()
             socket.queue.append(text)
             socket.wake.set()
-        self.resyncs += len(topic.sockets)
+        metrics.STREAM_RESYNCS.inc(len(topic.sockets))
 
     async def _beat(self) -> None:
         await asyncio.sleep(HEARTBEAT_S)

@@ -47,7 +47,8 @@ async def connect() -> psycopg.AsyncConnection:
 async def current(conn: psycopg.AsyncConnection, key: Key) -> int:
     """The last sequence number of a channel; 0 before its first note."""
     found = await conn.execute(
-        "SELECT seq FROM cg_stream_sequence WHERE organization_id = %s AND channel = %s",
+        "SELECT seq FROM cg_stream_sequence "
+        "WHERE organization_id = %s AND channel = %s",
         key,
     )
     row = await found.fetchone()

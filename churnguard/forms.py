@@ -1,0 +1,125 @@
+"""The forms of signing in, joining, members, keys and the account."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import forms
+from django.contrib.auth import password_validation
+from django.contrib.auth.forms import AuthenticationForm
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from churnguard import attempts, keys
+from churnguard.models import Role, User
+
+_EXPIRIES = (("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "Never"))
+
+
+class SignInForm(AuthenticationForm):
+    """E-mail and password. Wrong, unknown and inactive answer alike; too many
+    failures have to wait."""
+
+    error_messages = {
+        "invalid_login": "This e-mail address and password do not match.",
+        "inactive": "This e-mail address and password do not match.",
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"].label = "E-mail"
+        self.fields["username"].widget = forms.EmailInput(
+            attrs={"autocomplete": "username", "autofocus": True, "maxlength": 254}
+        )
+
+    def clean(self) -> dict[str, Any]:
+        email = self.cleaned_data.get("username", "")
+        if self.request is not None and attempts.are_used_up(self.request, email):
+            raise ValidationError(
+                "Too many failed tries. Wait 15 minutes, then try again.",
+                code="too_many",
+            )
+        try:
+            cleaned = super().clean()
+        except ValidationError:
+            if self.request is not None:
+                attempts.count_failure(self.request, email)
+            raise
+        if self.request is not None and self.get_user() is not None:
+            attempts.forget(self.request, email)
+        return cleaned
+
+
+class JoinForm(forms.Form):
+    """A new person's name and password; `email` is what the invitation says."""
+
+    name = forms.CharField(
+        label="Your name",
+        max_length=150,
+        widget=forms.TextInput(attrs={"autocomplete": "name", "autofocus": True}),
+    )
+    email = forms.EmailField(
+        label="E-mail",
+        disabled=True,
+        required=False,
+        widget=forms.EmailInput(attrs={"autocomplete": "username"}),
+    )
+    password = forms.CharField(
+        label="Password",
+        strip=False,
+        max_length=256,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text="At least 8 characters, not only digits, not a common one.",
+    )
+
+    def clean_password(self) -> str:
+        password = self.cleaned_data["password"]
+        person = User(
+            email=self.initial.get("email", ""),
+            first_name=self.cleaned_data.get("name", ""),
+        )
+        password_validation.validate_password(password, person)
+        return password
+
+
+class InviteForm(forms.Form):
+    """Whom to invite; `roles` are those the inviting person may give."""
+
+    email = forms.EmailField(
+        label="E-mail",
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "off"}),
+    )
+    role = forms.ChoiceField(label="Role")
+
+    def __init__(self, *args: Any, roles: list[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["role"].choices = [
+            (value, label) for value, label in Role.choices if value in roles
+        ]
+        self.fields["role"].initial = Role.VIEWER
+
+
+class ApiKeyForm(forms.Form):
+    """Name, scopes and lifetime of a new key."""
+
+    name = forms.CharField(
+        label="Name",
+        max_length=120,
+        help_text="What uses it, such as “billing export”.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    scopes = forms.MultipleChoiceField(
+        label="May",
+        choices=list(keys.SCOPES.items()),
+        widget=forms.CheckboxSelectMultiple,
+    )
+    lifetime_days = forms.ChoiceField(
+        label="Ends after", choices=_EXPIRIES, required=False, initial="365"
+    )
+
+    def expires_at(self) -> datetime | None:
+        """When the key ends; None = never."""
+        days = self.cleaned_data["lifetime_days"]
+        return timezone.now() + timedelta(days=int(days)) if days else None

@@ -1,0 +1,39 @@
+"""The audit log: who changed what."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from churnguard import audit_log
+from churnguard.api import page_limit
+from churnguard.auth import org_view
+from churnguard.errors import ConfigError
+
+
+@require_safe
+@org_view(role="admin")
+def audit(request: HttpRequest) -> HttpResponse:
+    """Newest first, filtered, in keyset pages."""
+    chosen = audit_log.AuditFilter.from_query(request.GET)
+    problem = None
+    try:
+        rows, after = audit_log.list_entries(
+            request.organization,
+            chosen,
+            cursor=request.GET.get("after"),
+            limit=page_limit(request.GET.get("limit")),
+        )
+    except ConfigError as exc:
+        problem, rows, after = exc, [], None
+    context = {
+        "rows": rows,
+        "after": after,
+        "chosen": chosen,
+        "is_filtered": chosen != audit_log.AuditFilter(),
+        "actions": audit_log.list_actions(request.organization),
+        "problem": problem,
+    }
+    status = 400 if problem else 200
+    return render(request, "kernel/audit.html", context, status=status)
