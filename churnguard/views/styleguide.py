@@ -14,7 +14,6 @@ from django import forms
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import path
 
 from churnguard.icons import ICONS
 from churnguard.statuses import STATUSES
@@ -82,9 +81,6 @@ def styleguide(request: HttpRequest) -> HttpResponse:
         ),
     }
     return render(request, "styleguide.html", context)
-
-
-urlpatterns = [path("styleguide/", styleguide, name="styleguide")]
 
 
 def _rows(now: datetime) -> list[dict[str, Any]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django import forms
 from django.template import Context, Template
+from django.template.loader import render_to_string
 from django.test import RequestFactory
 
 from churnguard import charts, statuses, svg
@@ -243,3 +245,28 @@ def test_the_stylesheet_keeps_its_budget() -> None:
     css = (CHECKOUT / "static" / "css" / "app.css").read_bytes()
 
     assert len(css) <= 25 * 1024
+
+
+@pytest.mark.parametrize(
+    ("names", "has_choice"), [(["Acme"], False), (["A", "B"], True)]
+)
+def test_people_of_several_organisations_can_switch(
+    names: list[str], has_choice: bool
+) -> None:
+    organizations = [
+        SimpleNamespace(name=name, public_id=f"org_{name}") for name in names
+    ]
+    request = RequestFactory().get("/")
+    request.user = SimpleNamespace(is_authenticated=True, email="dana@example.com")
+
+    html = render_to_string(
+        "partials/nav.html",
+        {
+            "organization": organizations[0],
+            "memberships": [SimpleNamespace(organization=org) for org in organizations],
+            "request": request,
+        },
+    )
+
+    assert ('name="organization"' in html) == has_choice
+    assert 'action="/sign-out/"' in html
