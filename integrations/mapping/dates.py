@@ -6,6 +6,7 @@ A date like 03/04/2026 is refused unless the mapping says which part is the day.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ANY_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?$")
 # Fewer digits are more likely a year or a serial number than a moment.
 _NUMBER = re.compile(r"[+-]?\d{6,}(\.\d+)?$")
+_ISO_MARKS = ("T", " ")
 _COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})$")
 _ISO_LIKE = re.compile(
     r"(?P<day>\d{4}-\d{2}-\d{2})[T ](?P<time>\d{2}:\d{2}(?::\d{2})?)"
@@ -66,6 +68,10 @@ def parse_time(
     the meaning of 03/04/2026; None refuses it. unit: of numbers (s, ms, us, ns); ""
     goes by their size.
     """
+    if type(value) is str and not formats and value[10:11] in _ISO_MARKS:
+        # Nearly all times come in this form.
+        with contextlib.suppress(ValueError):
+            return _in_utc(datetime.fromisoformat(value), zone)
     if isinstance(value, datetime):
         return _in_utc(value, zone)
     if isinstance(value, date):
@@ -233,6 +239,8 @@ def _built(
 
 
 def _in_utc(moment: datetime, zone: tzinfo) -> datetime:
+    if moment.tzinfo is UTC:
+        return moment
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=zone)
     try:

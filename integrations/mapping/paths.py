@@ -17,16 +17,19 @@ def getter(path: str) -> Getter:
     if len(parts) == 1:
 
         def plain(raw: Any) -> Any:
-            return raw.get(path) if isinstance(raw, Mapping) else None
+            # The exact type first: the abstract check costs more than all the rest.
+            if type(raw) is dict or isinstance(raw, Mapping):
+                return raw.get(path)
+            return None
 
         return plain
 
     def dotted(raw: Any) -> Any:
-        if isinstance(raw, Mapping) and path in raw:
+        if type(raw) is dict and path in raw:
             return raw[path]
         at = raw
         for part in parts:
-            if isinstance(at, Mapping):
+            if type(at) is dict or isinstance(at, Mapping):
                 at = at.get(part)
             elif isinstance(at, (list, tuple)):
                 at = _item(at, part)

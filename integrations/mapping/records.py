@@ -16,9 +16,6 @@ from churnguard.records import RECORD_TYPES, AnyRecord, EventRecord, Record
 from integrations.mapping.dates import parse_time, show
 from integrations.mapping.transforms import is_empty, to_bool, to_decimal, to_text
 
-# Taken over as they are: copying the provider's object for a check costs most.
-_UNCHECKED = frozenset({"raw"})
-
 
 def record_from_mapping(
     values: Mapping[str, Any], record_type: str, *, raw: dict[str, Any] | None = None
@@ -144,8 +141,9 @@ _SCALARS: dict[Any, Callable[[Any], Any]] = {
 }
 
 
-def _converter(name: str, kind: Any) -> Callable[[Any], Any]:
-    if name in _UNCHECKED:
+def _converter(kind: Any) -> Callable[[Any], Any]:
+    if kind == dict[str, Any]:
+        # Taken over as it is: copying the provider's object for a check costs most.
         return _taken
     options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     kinds = [option for option in options if option is not type(None)]
@@ -154,7 +152,7 @@ def _converter(name: str, kind: Any) -> Callable[[Any], Any]:
 
 def _converters(cls: type[Record] | type[EventRecord]) -> dict[str, Any]:
     hints = typing.get_type_hints(cls)
-    return {name: _converter(name, hints[name]) for name in cls.__struct_fields__}
+    return {name: _converter(hints[name]) for name in cls.__struct_fields__}
 
 
 _CONVERTERS: dict[str, dict[str, Callable[[Any], Any]]] = {

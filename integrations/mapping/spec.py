@@ -54,19 +54,10 @@ class Rule:
     bag: str
     key: str
     sources: tuple[str, ...]
-    get: tuple[Callable[[Any], Any], ...]
-    steps: tuple[Transform, ...]
+    pull: Callable[[Any], Any]
+    """What the rule finds in a raw object; ValueError for a value it cannot use."""
     default: Any
     required: bool
-
-    def value(self, raw: Mapping[str, Any]) -> Any:
-        """What the rule finds in raw; ValueError for a value it cannot use."""
-        found: Any = None
-        values = [get(raw) for get in self.get]
-        for step in self.steps:
-            found = step(values, raw)
-            values = [found]
-        return self.default if is_empty(found) else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +75,15 @@ class CompiledMapping:
 
         Fields without a value are left out.
         """
-        if not isinstance(raw, Mapping):
+        if type(raw) is not dict and not isinstance(raw, Mapping):
             raise RecordError(
                 f"An object was expected, but {show(raw)} came.", code="bad_record"
             )
         found: dict[str, Any] = {}
         for rule in self.rules:
-            value = fit(rule.target, rule.value, raw)
+            value = fit(rule.target, rule.pull, raw)
+            if is_empty(value):
+                value = rule.default
             if is_empty(value):
                 if rule.required:
                     raise RecordError(
@@ -100,6 +93,8 @@ class CompiledMapping:
                     )
             elif rule.bag:
                 found.setdefault(rule.bag, {})[rule.key] = value
+            elif rule.target in BAGS:
+                found[rule.target] = found.get(rule.target, {}) | _object(rule, value)
             else:
                 found[rule.target] = value
         kept = self._kept(raw)
@@ -266,11 +261,38 @@ def _rule(
         bag=bag if is_bagged else "",
         key=key if is_bagged else "",
         sources=sources,
-        get=tuple(getter(path) for path in sources),
-        steps=steps,
+        pull=_pull(sources, steps),
         default=entry.get("default"),
         required=bool(entry.get("required")),
     )
+
+
+def _object(rule: Rule, value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    raise RecordError(
+        f"{rule.target}: {show(value)} is not an object.",
+        code="bad_value",
+        field=rule.target,
+    )
+
+
+def _pull(
+    sources: tuple[str, ...], steps: tuple[Transform, ...]
+) -> Callable[[Any], Any]:
+    gets = tuple(getter(path) for path in sources)
+    if not steps:
+        return gets[0] if len(gets) == 1 else lambda _raw: None
+
+    def pull(raw: Any) -> Any:
+        found: Any = None
+        values = [get(raw) for get in gets]
+        for step in steps:
+            found = step(values, raw)
+            values = [found]
+        return found
+
+    return pull
 
 
 def _sources(
@@ -302,6 +324,8 @@ def _steps(
         if number == 0 and source_count > 1 and not kind.many:
             problems[f"{place}.sources"] = f"{entry['kind']} takes one source."
         params = {name: value for name, value in entry.items() if name != "kind"}
+        if entry["kind"] == "rename" and not params:
+            continue
         problem = _param_problem(kind.params, kind.required, params)
         if problem:
             problems[at] = problem

@@ -45,11 +45,11 @@ class Kind:
 
 def is_empty(value: Any) -> bool:
     """What counts as "nothing there": None, blank text, empty list or object."""
-    return (
-        value is None
-        or value in ("", [], {})
-        or (isinstance(value, str) and not value.strip())
-    )
+    if value is None:
+        return True
+    if isinstance(value, str):
+        return not value or value.isspace()
+    return isinstance(value, (list, dict)) and not value
 
 
 def to_decimal(value: Any, *, decimal: str = ".") -> Decimal:

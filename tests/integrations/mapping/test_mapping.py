@@ -180,6 +180,21 @@ def test_custom_fields_are_kept_by_name_or_all():
     assert everything["custom"] == {"Tier__c": "A", "n": "Acme"}
 
 
+def test_a_whole_object_may_go_into_custom():
+    raw = {"id": "1", "attributes": {"a": 1}, "b": 2}
+    rules = [
+        {"target": "custom.b", "source": "b"},
+        {"target": "custom", "source": "attributes"},
+    ]
+
+    found = apply_mapping(raw, spec(ID, *rules, custom=["b"]))
+
+    assert found["custom"] == {"a": 1, "b": 2}
+    assert raw["attributes"] == {"a": 1}
+    with pytest.raises(RecordError, match="is not an object"):
+        apply_mapping({"attributes": [1]}, spec(*rules))
+
+
 def test_record_of_a_raw_object():
     mapping = compile_mapping(
         spec(
