@@ -49,29 +49,33 @@ class Export:
                 rules.append(rule)
         for target, value in self.constants:
             rules.append(
-                {"target": target, "transform": {"type": "constant", "value": value}}
+                {"target": target, "transform": {"kind": "constant", "value": value}}
             )
         return {"record_type": self.record_type, "rules": rules}
 
 
 def _date(form: str = "") -> Transform:
-    return {"type": "date", "format": form} if form else {"type": "date"}
+    return {"kind": "date", "formats": [form]} if form else {"kind": "date"}
+
+
+def _money(currency_column: str) -> Transform:
+    return {"kind": "money", "currency_source": currency_column}
 
 
 def _lookup(**table: Any) -> Transform:
     return {
-        "type": "lookup",
+        "kind": "lookup",
         "table": {key.replace("_", " "): value for key, value in table.items()},
     }
 
 
-NUMBER: Transform = {"type": "number"}
-MONEY: Transform = {"type": "money"}
-FLAG: Transform = {"type": "boolean"}
-LOWER: Transform = {"type": "lower"}
-TRIM: Transform = {"type": "trim"}
+NUMBER: Transform = {"kind": "number"}
+FLAG: Transform = {"kind": "boolean"}
+LOWER: Transform = {"kind": "lower"}
+TRIM: Transform = {"kind": "trim"}
 US_DAY, US_TIME = _date("%m/%d/%Y"), _date("%m/%d/%Y %I:%M %p")
-ISO, PLAIN, EPOCH = _date(), _date("%Y-%m-%d %H:%M:%S"), _date("epoch_s")
+ISO, PLAIN = _date(), _date("%Y-%m-%d %H:%M:%S")
+EPOCH: Transform = {"kind": "date", "unit": "s"}
 
 EXPORTS: tuple[Export, ...] = (
     Export(
@@ -137,7 +141,7 @@ EXPORTS: tuple[Export, ...] = (
                     Proposal="open",
                 ),
             ),
-            Column("Amount", "amount_minor", MONEY),
+            Column("Amount", "amount_minor", _money("CurrencyIsoCode")),
             Column("CurrencyIsoCode", "currency"),
             Column("CreatedDate", "opened_at", ISO),
             Column("CloseDate", "close_at", _date("%Y-%m-%d")),
@@ -186,7 +190,7 @@ EXPORTS: tuple[Export, ...] = (
             Column("Plan", "plan"),
             Column("Quantity", "quantity", NUMBER),
             Column("Currency", "currency"),
-            Column("MRR", "mrr_minor", MONEY),
+            Column("MRR", "mrr_minor", _money("Currency")),
             Column("Interval", "interval"),
             Column("Auto Renew", "auto_renew", FLAG),
             Column("Started", "started_at", PLAIN),
@@ -212,9 +216,9 @@ EXPORTS: tuple[Export, ...] = (
             Column("subscription", "subscription_id"),
             Column("status", "status"),
             Column("currency", "currency"),
-            Column("total", "total_minor", MONEY),
-            Column("amount_paid", "paid_minor", MONEY),
-            Column("amount_refunded", "refunded_minor", MONEY),
+            Column("total", "total_minor", _money("currency")),
+            Column("amount_paid", "paid_minor", _money("currency")),
+            Column("amount_refunded", "refunded_minor", _money("currency")),
             Column("created", "issued_at", EPOCH),
             Column("due_date", "due_at", EPOCH),
             Column("paid_at", "paid_at", EPOCH),
