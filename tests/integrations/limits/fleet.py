@@ -10,6 +10,26 @@ from dataclasses import dataclass, field
 
 from integrations.limits import Limiter
 
+START_MS = 1_000_000_000
+
+
+class Clock:
+    """Milliseconds that only the test moves; sleeping moves them too."""
+
+    def __init__(self) -> None:
+        self.ms = START_MS
+        self.slept: list[float] = []
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    def clock(self) -> float:
+        return self.ms / 1000
+
+    def sleep(self, wait_s: float) -> None:
+        self.slept.append(wait_s)
+        self.ms += round(wait_s * 1000)
+
 
 class SlidingProvider:
     """Allows `limit` arrivals in any `window_ms`; counts what it must refuse."""

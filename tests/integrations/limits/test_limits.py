@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 import redis
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -23,41 +19,8 @@ from integrations.limits import (
     per_minute,
     per_second,
 )
-from integrations.limits_ledger import LocalLedger, RedisLedger, Request
-from tests.integrations.limits.fleet import Fleet, SlidingProvider
-
-START_MS = 1_000_000_000
-
-
-class Clock:
-    """Milliseconds that only the test moves; sleeping moves them too."""
-
-    def __init__(self) -> None:
-        self.ms = START_MS
-        self.slept: list[float] = []
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def clock(self) -> float:
-        return self.ms / 1000
-
-    def sleep(self, wait_s: float) -> None:
-        self.slept.append(wait_s)
-        self.ms += round(wait_s * 1000)
-
-
-@pytest.fixture
-def shared() -> Iterator[redis.Redis]:
-    client = redis.Redis.from_url(os.environ["REDIS_URL"], socket_timeout=5)
-    yield client
-    client.close()
-
-
-@pytest.fixture(params=["redis", "local"])
-def store(request, shared) -> redis.Redis | None:
-    """Each behaviour holds in Redis and in one process."""
-    return shared if request.param == "redis" else None
+from integrations.limits_ledger import RedisLedger
+from tests.integrations.limits.fleet import Clock, Fleet, SlidingProvider
 
 
 def limiter_on(store, clock: Clock, *windows: Window, account="acme", **options):
@@ -363,67 +326,6 @@ def test_redis_is_used_again_once_it_is_back(shared):
     assert granted(limiter, 5) == 0
     clock.ms += 5_001
     assert granted(limiter, 60) == 50
-
-
-STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(["ask", "ask", "ask", "person", "release", "block", "cap"]),
-        st.integers(0, 700),
-        st.integers(1, 4),
-    ),
-    max_size=60,
-)
-
-
-@settings(
-    deadline=None,
-    max_examples=60,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(steps=STEPS)
-def test_both_ledgers_decide_alike(shared, steps):
-    shared.flushall()
-    clock = Clock()
-    rules = (
-        Window(5, 1).rule(),
-        Window(12, 4, reserve_share=0.2).rule(),
-    )
-    ledgers = [
-        RedisLedger(shared, "acme", rules, now_ms=clock.now_ms),
-        LocalLedger(rules, clock.now_ms),
-    ]
-    for number, (kind, later_ms, amount) in enumerate(steps):
-        clock.ms += later_ms
-        answers = []
-        for ledger in ledgers:
-            if kind in ("ask", "person"):
-                request = Request(amount, kind == "person", f"t{number}", 4, 900)
-                answers.append(ledger.acquire(request))
-            elif kind == "release":
-                ledger.release(f"t{number - amount}")
-            elif kind == "block":
-                ledger.block(amount * 100)
-            else:
-                ledger.cap(amount % 2, amount, 800)
-        assert len(set(answers)) <= 1
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    gaps=st.lists(st.integers(0, 3000), min_size=1, max_size=120),
-    limit=st.integers(1, 12),
-)
-def test_no_window_ever_holds_more_than_its_limit(gaps, limit):
-    clock = Clock()
-    ledger = LocalLedger((Window(limit, 10).rule(),), clock.now_ms)
-    grants = []
-    for gap in gaps:
-        clock.ms += gap
-        if ledger.acquire(Request(1, False, "t", 0, 1)).wait_ms == 0:
-            grants.append(clock.ms)
-
-    for start in grants:
-        assert sum(start <= at < start + 10_000 for at in grants) <= limit
 
 
 def test_the_wait_told_is_enough(store):

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from churnguard.errors import ConfigError, RecordError
 from churnguard.records import (
-    RECORD_TYPES,
     CustomerRecord,
     EventRecord,
     InvoiceRecord,
     TicketRecord,
 )
 from integrations.mapping import (
-    TRANSFORMS,
     apply_mapping,
     compile_entity_mappings,
     compile_mapping,
@@ -26,102 +20,7 @@ from integrations.mapping import (
     records_from_mapping,
     spec_from_field_mappings,
 )
-
-DAY = datetime(2026, 3, 4, tzinfo=UTC)
-ID = {"target": "external_id", "source": "id"}
-
-
-def spec(*rules, record_type="customer", **more):
-    return {"record_type": record_type, "rules": list(rules), **more}
-
-
-def mapped(raw, transform, *, target="custom.x", record_type="customer", **rule):
-    """What one rule makes of raw["v"]; None where nothing came."""
-    rule = {"target": target, "source": "v", "transform": transform} | rule
-    values = apply_mapping(raw, spec(rule, record_type=record_type))
-    bag, dot, key = target.partition(".")
-    return values.get(bag, {}).get(key) if dot else values.get(target)
-
-
-@pytest.mark.parametrize(
-    ("value", "transform", "expected"),
-    [
-        (" A ", {"kind": "rename"}, " A "),
-        (7, {"kind": "rename"}, 7),
-        ("x", {"kind": "constant", "value": "eu"}, "eu"),
-        (None, {"kind": "constant", "value": "eu"}, "eu"),
-        ("AbC", {"kind": "lower"}, "abc"),
-        ("AbC", {"kind": "upper"}, "ABC"),
-        ("  AbC ", {"kind": "trim"}, "AbC"),
-        (12, {"kind": "prefix", "value": "sf:"}, "sf:12"),
-        (12.0, {"kind": "prefix", "value": "sf:"}, "sf:12"),
-        ("04.03.2026", {"kind": "date"}, DAY),
-        ("03/04/2026", {"kind": "date", "day_first": False}, DAY),
-        ("2026-03-04T01:00", {"kind": "date", "zone": "Europe/Berlin"}, DAY),
-        ("4-3-26", {"kind": "date", "formats": ["%d-%m-%y"]}, DAY),
-        ("12", {"kind": "number"}, 12),
-        ("1,234.50", {"kind": "number"}, 1234.5),
-        ("1.234,50", {"kind": "number", "decimal": ","}, 1234.5),
-        ("(7)", {"kind": "number"}, -7),
-        ("15 %", {"kind": "number"}, 15),
-        ("2.5", {"kind": "number", "integer": True}, 3),
-        ("19.99", {"kind": "money", "currency": "EUR"}, 1999),
-        ("€ 1 234,50", {"kind": "money", "currency": "EUR", "decimal": ","}, 123450),
-        ("USD 19.999", {"kind": "money", "currency": "usd"}, 2000),
-        (19.99, {"kind": "money"}, 1999),
-        (500, {"kind": "money", "currency": "JPY"}, 500),
-        ("1.5", {"kind": "money", "currency": "KWD"}, 1500),
-        (1999, {"kind": "money", "unit": "minor"}, 1999),
-        ("Yes", {"kind": "boolean"}, True),
-        (0, {"kind": "boolean"}, False),
-        ("aktiv", {"kind": "boolean", "true": ["Aktiv"], "false": ["weg"]}, True),
-        ("GOLD", {"kind": "lookup", "table": {"gold": "enterprise"}}, "enterprise"),
-        (3, {"kind": "lookup", "table": {"3": "high"}}, "high"),
-        ("new", {"kind": "lookup", "table": {}, "default": "other"}, "other"),
-        ("new", {"kind": "lookup", "table": {}, "default": None}, None),
-        ("new", {"kind": "lookup", "table": {}, "keep": True}, "new"),
-        ("a, b", {"kind": "split", "separator": ",", "index": 1}, "b"),
-        ("a, b", {"kind": "split", "separator": ",", "index": -1}, "b"),
-        ("a", {"kind": "split", "separator": ",", "index": 4}, None),
-        (["a", None, "b"], {"kind": "join", "separator": "/"}, "a/b"),
-        ([{"kind": "x"}], {"kind": "rename"}, [{"kind": "x"}]),
-        ("  ", {"kind": "lower"}, None),
-        (None, {"kind": "date"}, None),
-        (" Gold ", [{"kind": "trim"}, {"kind": "lower"}], "gold"),
-        (
-            "A-2026-03-04",
-            [{"kind": "split", "separator": "A-", "index": 1}, {"kind": "date"}],
-            DAY,
-        ),
-    ],
-)
-def test_transforms(value, transform, expected):
-    found = mapped({"v": value}, transform)
-
-    assert found == expected
-    assert type(found) is type(expected)
-
-
-@pytest.mark.parametrize(
-    ("value", "transform", "words"),
-    [
-        ("soon", {"kind": "date"}, "'soon' is not a date"),
-        ("03/04/2026", {"kind": "date"}, "two ways"),
-        ("many", {"kind": "number"}, "'many' is not a number"),
-        (True, {"kind": "number"}, "True is not a number"),
-        ("1e999999999", {"kind": "money"}, "not a usable number"),
-        (10**19, {"kind": "money"}, "too large"),
-        ("maybe", {"kind": "boolean"}, "neither true nor false"),
-        ("new", {"kind": "lookup", "table": {"old": 1}}, "not in the lookup table"),
-        ({"a": 1}, {"kind": "lower"}, "is not text"),
-    ],
-)
-def test_values_that_do_not_fit_name_their_field(value, transform, words):
-    with pytest.raises(RecordError, match=words) as caught:
-        mapped({"v": value}, transform)
-
-    assert caught.value.field == "custom.x"
-    assert caught.value.code == "bad_value"
+from tests.integrations.mapping.specs import DAY, ID, mapped, spec
 
 
 def test_several_sources():
@@ -474,53 +373,3 @@ def test_record_types_put_values_right():
         number="12",
         raw={"a": 1},
     )
-
-
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=20)
-    | st.sampled_from(["2026-03-04", "1e99", "12", "-0", "Infinity", "１２", "٣"]),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["a", "b", "id"]), inner, max_size=3)
-    ),
-    max_leaves=8,
-)
-PARAMS = {
-    "constant": {"value": 1},
-    "prefix": {"value": "p"},
-    "lookup": {"table": {"a": "b"}},
-    "split": {"separator": "a", "index": -2},
-    "money": {"currency_source": "a"},
-}
-
-
-@st.composite
-def mappings(draw):
-    record_type = draw(st.sampled_from(sorted(RECORD_TYPES)))
-    fields = sorted(set(RECORD_TYPES[record_type].__struct_fields__) - {"raw"})
-    targets = draw(st.lists(st.sampled_from(fields), unique=True, max_size=4))
-    rules = []
-    for target in targets:
-        kinds = draw(st.lists(st.sampled_from(sorted(TRANSFORMS)), max_size=3))
-        chain = [{"kind": kind, **PARAMS.get(kind, {})} for kind in kinds]
-        source = draw(st.sampled_from(["a", "b", "id", "a.b", "a.0", "b.-1.a"]))
-        rules.append({"target": target, "source": source, "transform": chain})
-    return spec(
-        *rules,
-        record_type=record_type,
-        custom=draw(st.sampled_from([[], ["*"], ["a", "b.a"]])),
-    )
-
-
-@given(mapping=mappings(), raw=JSON)
-def test_no_object_ever_crashes_a_mapping(mapping, raw):
-    compiled = compile_mapping(mapping)
-
-    records, rejects = records_from_mapping([raw], compiled)
-
-    assert len(records) + len(rejects) == 1
-    assert len(preview([raw], compiled)) == 1
