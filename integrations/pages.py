@@ -310,4 +310,5 @@ def _stored(reading: Reading, ids: list[str]) -> list[str]:
     if reading.shape.record_type != "object":
         return list(ids)
     kind = reading.stream.name
-    return [each if ":" in each else f"{kind}:{each}" for each in ids]
+    prefix = f"{kind}:"
+    return [each if each.startswith(prefix) else prefix + each for each in ids]

@@ -13,6 +13,8 @@ from integrations.connectors.base import Connector
 
 REGISTRY: dict[str, str] = {
     "file": "integrations.connectors.file:FileConnector",
+    "mysql": "integrations.connectors.sql.mysql:MysqlConnector",
+    "postgresql": "integrations.connectors.sql.postgresql:PostgresqlConnector",
 }
 
 

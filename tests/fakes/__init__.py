@@ -8,7 +8,8 @@ from __future__ import annotations
 import importlib
 
 FAKES: dict[str, str] = {
-    "rest": "tests.fakes.rest:RestFake",
+    "mysql": "tests.fakes.sql:MysqlFake",
+    "postgresql": "tests.fakes.sql:PostgresqlFake",
 }
 
 

@@ -9,10 +9,11 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from urllib.parse import urlsplit
 
 import pytest
+from django.conf import LazySettings
 from django.db import connection
-from pytest_django.fixtures import SettingsWrapper
 
 from churnguard.models import Organization
 from integrations import connecting, connectors, runs
@@ -36,10 +37,10 @@ def test_every_connector_has_a_fake() -> None:
 def bench(
     request: pytest.FixtureRequest,
     org: Organization,
-    settings: SettingsWrapper,
+    settings: LazySettings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Bench]:
-    settings.INTEGRATION_ALLOW_PRIVATE_HOSTS = ["127.0.0.1"]
+    settings.INTEGRATION_ALLOW_PRIVATE_HOSTS = ["127.0.0.1", "unix"]
     fast = RetryPolicy(max_attempts=4, base_s=0.001, max_wait_s=2.0)
     monkeypatch.setattr(
         connecting,
@@ -341,9 +342,9 @@ def test_the_secrets_are_nowhere(
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("name", sorted(fakes.FAKES))
 def test_a_killed_worker_costs_at_most_one_page(
-    name: str, org: Organization, settings: SettingsWrapper
+    name: str, org: Organization, settings: LazySettings
 ) -> None:
-    settings.INTEGRATION_ALLOW_PRIVATE_HOSTS = ["127.0.0.1"]
+    settings.INTEGRATION_ALLOW_PRIVATE_HOSTS = ["127.0.0.1", "unix"]
     fake: FakeProvider = fakes.load(name)()
     with fake.serve() as server:
         bench = Bench(fake, server, connect(org, fake, server))
@@ -355,7 +356,7 @@ def test_a_killed_worker_costs_at_most_one_page(
             env={
                 **os.environ,
                 "CHURNGUARD_CRASH_AT": "before_commit:3",
-                "INTEGRATION_ALLOW_PRIVATE_HOSTS": "127.0.0.1",
+                "INTEGRATION_ALLOW_PRIVATE_HOSTS": "127.0.0.1,unix",
                 "DATABASE_URL": _test_database_url(),
             },
             check=False,
@@ -379,15 +380,10 @@ def test_a_killed_worker_costs_at_most_one_page(
 
 
 def _test_database_url() -> str:
-    from django.db import connection as django_connection
-
-    given = django_connection.settings_dict
-    return (
-        f"postgresql://{given['USER']}@/{given['NAME']}?host={given['HOST']}"
-        if given["HOST"].startswith("/")
-        else f"postgresql://{given['USER']}:{given['PASSWORD']}@{given['HOST']}:"
-        f"{given['PORT']}/{given['NAME']}"
-    )
+    """The suite's database, for another process."""
+    parts = urlsplit(os.environ["DATABASE_URL"])
+    name = connection.settings_dict["NAME"]
+    return f"{parts.scheme}://{parts.netloc}/{name}?{parts.query}"
 
 
 def test_the_suite_sees_integrations_as_users_do(bench: Bench) -> None:

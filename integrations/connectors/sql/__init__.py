@@ -1,0 +1,1 @@
+"""Connectors that read tables of a SQL database."""
