@@ -166,7 +166,11 @@ class GuardedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        addresses = resolve(host, port, guard=self._guard, resolver=self._resolver)
+        try:
+            addresses = resolve(host, port, guard=self._guard, resolver=self._resolver)
+        except TransientError as exc:
+            # As a connection error it is tried again like any other.
+            raise httpcore.ConnectError(exc.message) from exc
         for address in addresses[:-1]:
             try:
                 return self._inner.connect_tcp(

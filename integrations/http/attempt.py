@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
 
 USER_AGENT = "ChurnGuard/1.0"
 MAX_REDIRECTS = 5
@@ -348,7 +349,10 @@ def _wire_error(
 ) -> ChurnGuardError:
     """A sentence for what went wrong on the way."""
     host = httpx.URL(url).host
-    if _has_cause(exc, ssl.SSLCertVerificationError):
+    told = _cause(exc, TransientError)
+    if told is not None:
+        return told
+    if _cause(exc, ssl.SSLCertVerificationError) is not None:
         return ConfigError(
             f"The certificate of {host} is not valid; check the address.",
             code="tls_failed",
@@ -369,12 +373,11 @@ def _wire_error(
     )
 
 
-def _has_cause(exc: BaseException | None, kind: type[BaseException]) -> bool:
-    while exc is not None:
-        if isinstance(exc, kind):
-            return True
+def _cause(exc: BaseException | None, kind: type[E]) -> E | None:
+    """The first exception of that kind in the chain."""
+    while exc is not None and not isinstance(exc, kind):
         exc = exc.__cause__ or exc.__context__
-    return False
+    return exc
 
 
 def _token(request: httpx.Request) -> str:

@@ -177,3 +177,24 @@ def test_next_address_is_tried_when_one_does_not_answer():
             guard=guard, transport=transport, base_url=f"http://two.local:{port}"
         )
         assert client.get_json("/x") == {}
+
+
+def test_a_name_that_is_not_found_is_looked_up_again():
+    asked = []
+
+    def resolver(host: str, _port: int) -> list[str]:
+        asked.append(host)
+        raise OSError("Name or service not known")
+
+    client = Client(
+        transport=GuardedTransport(Guard(), resolver=resolver),
+        base_url="https://typo.example",
+        retry=RetryPolicy(max_attempts=3),
+        sleep=lambda _wait_s: None,
+    )
+
+    with pytest.raises(TransientError, match="could not be found") as caught:
+        client.post("/x")
+
+    assert caught.value.code == "host_not_found"
+    assert asked == ["typo.example"] * 3
