@@ -8,7 +8,7 @@ slowly and forgivingly, so that one odd record costs only itself.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -230,7 +230,7 @@ class _Reader:
         properties = bytes(event.properties)
         moment = event.timestamp
         usual = event.type == "event" and properties[:1] == b"{"
-        if usual and moment is not None and not isinstance(moment, datetime):
+        if moment is not None:
             try:
                 moment = parse_time(moment)
             except ValueError:
@@ -238,8 +238,7 @@ class _Reader:
         if not usual or b"\\u" in properties:
             self._take_object(index, _as_object(event, properties))
             return
-        if moment is not None and moment.tzinfo is not UTC:
-            moment = parse_time(moment)
+        assert moment is None or isinstance(moment, datetime)
         self._add_event(
             index,
             event_id=event.event_id,

@@ -54,12 +54,23 @@ class Store:
     def write(self, group: Sequence[Submission]) -> list[Receipt | IngestError]:
         """Store the group; an outcome for each, in order. Never raises for bad data
         or an absent database."""
+        was_connected = self._conn is not None
         try:
-            conn = self._connected()
-            outcomes = self._write_group(conn, group)
-        except psycopg.OperationalError as exc:
-            return self._refuse_all(group, exc)
-        except (errors.ReadOnlySqlTransaction, psycopg.InterfaceError) as exc:
+            try:
+                outcomes = self._write_group(self._connected(), group)
+            except psycopg.OperationalError as exc:
+                if not was_connected or isinstance(exc, _TOO_SLOW):
+                    raise
+                # The connection died of a restart. Once more on a new one: should the
+                # lost transaction have been committed, this one finds duplicates.
+                self._known.rollback()
+                self.close()
+                outcomes = self._write_group(self._connected(), group)
+        except (
+            psycopg.OperationalError,
+            psycopg.InterfaceError,
+            errors.ReadOnlySqlTransaction,
+        ) as exc:
             return self._refuse_all(group, exc)
         self.is_up, self.last_error = True, ""
         return outcomes

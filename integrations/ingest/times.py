@@ -42,7 +42,11 @@ def parse_time(value: Any) -> datetime:
 
 
 def _from_number(number: float) -> datetime:
-    if not math.isfinite(number):
+    try:
+        is_finite = math.isfinite(number)
+    except OverflowError as exc:
+        raise ValueError("out of range") from exc
+    if not is_finite:
         raise ValueError("not a finite number")
     if abs(number) >= _MICROSECONDS_FROM:
         unit = timedelta(microseconds=1)
