@@ -5,11 +5,22 @@ from __future__ import annotations
 from django.urls import path
 
 from integrations.ingest.views import IngestView
+from integrations.status_api import DataStatusView, QualityMetricsView
 
 urlpatterns = [
     path(
         "api/v1/data/ingest/<str:source_system>",
         IngestView.as_view(),
         name="data-ingest",
+    ),
+    path(
+        "api/v1/data/status/<str:source_system>",
+        DataStatusView.as_view(),
+        name="data-status",
+    ),
+    path(
+        "api/v1/data/quality/metrics",
+        QualityMetricsView.as_view(),
+        name="data-quality",
     ),
 ]
