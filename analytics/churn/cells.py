@@ -82,16 +82,20 @@ def parse_date(cell: str) -> float | None:
     return _days(moment)
 
 
-def parse_days(cells: list[str]) -> list[float | None]:
+def parse_days(
+    cells: list[str], *, like: list[str] | None = None
+) -> list[float | None]:
     """The same for a whole column, where one reading must fit all cells.
 
-    03/04/2024 is 3 April unless another cell of the column (03/25/2024) forbids it.
-    Numbers are Unix seconds, milliseconds, yyyymmdd or plain day numbers by size.
+    03/04/2024 is 3 April unless another cell (03/25/2024) forbids it; `like` are cells
+    that decide the reading in place of `cells`. Numbers are Unix seconds or
+    milliseconds, yyyymmdd, or plain day numbers, by their size.
     """
-    first = next((cell for cell in cells if not is_missing(cell)), "")
+    judges = cells if like is None else like
+    first = next((cell for cell in judges if not is_missing(cell)), "")
     if parse_date(first) is None and parse_number(first) is not None:
         return [_number_as_days(cell) for cell in cells]
-    day_first = _column_is_day_first(cells)
+    day_first = _column_is_day_first(judges)
     return [_parse_slashed(cell, day_first=day_first) for cell in cells]
 
 

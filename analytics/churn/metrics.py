@@ -74,6 +74,24 @@ def measure(outcomes: ArrayLike, probabilities: ArrayLike, *, seed: int = 0) -> 
     )
 
 
+def measure_ranking(outcomes: ArrayLike, scores: ArrayLike) -> Metrics:
+    """The ranking figures of a score that is no probability; the rest is NaN."""
+    y, s = _checked(outcomes, scores)
+    nan = float("nan")
+    return Metrics(
+        rows=len(y),
+        churners=int(y.sum()),
+        auc=auc(y, s),
+        ap=average_precision(y, s),
+        log_loss=nan,
+        brier=nan,
+        ece=nan,
+        ece_floor=nan,
+        top_decile_lift=top_decile_lift(y, s),
+        lift_cap=lift_cap(y),
+    )
+
+
 def auc(outcomes: ArrayLike, scores: ArrayLike) -> float:
     """Probability that a churner outranks a stayer; a tie counts one half."""
     y, s = _checked(outcomes, scores)

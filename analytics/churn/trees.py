@@ -46,10 +46,13 @@ class Forest:
     shape: Shape
     members: Sequence[HistGradientBoostingClassifier | ExtraTreesClassifier]
     base_rate: float
+    used: IntArray
+    """Columns with two or more values in training; the binning fails on others."""
 
     def log_odds(self, features: FloatArray) -> FloatArray:
         """Mean log-odds (n,) over the members."""
-        return np.mean([self._one(member, features) for member in self.members], axis=0)
+        x = features[:, self.used]
+        return np.mean([self._one(member, x) for member in self.members], axis=0)
 
     def _one(
         self,
@@ -69,7 +72,8 @@ def grow(
 ) -> Forest:
     """`bags` ensembles with consecutive seeds; a random shape is its own bag."""
     rows = sample_rows(len(outcomes), MAX_ROWS, seed=seed)
-    x, y = features[rows], outcomes[rows]
+    used = _spread_columns(features[rows])
+    x, y = features[np.ix_(rows, used)], outcomes[rows]
     members: list[HistGradientBoostingClassifier | ExtraTreesClassifier] = []
     if shape.rate == 0:
         forest = ExtraTreesClassifier(
@@ -91,7 +95,7 @@ def grow(
             random_state=seed + bag,
         )
         members.append(booster.fit(x, y))
-    return Forest(shape, members, float(y.mean()))
+    return Forest(shape, members, float(y.mean()), used)
 
 
 def sample_rows(rows: int, most: int, *, seed: int) -> IntArray:
@@ -99,6 +103,14 @@ def sample_rows(rows: int, most: int, *, seed: int) -> IntArray:
     if rows <= most:
         return np.arange(rows)
     return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+
+
+def _spread_columns(features: FloatArray) -> IntArray:
+    known = np.isfinite(features)
+    low = np.where(known, features, np.inf).min(axis=0)
+    high = np.where(known, features, -np.inf).max(axis=0)
+    spread = np.flatnonzero(high > low)
+    return spread if len(spread) else np.arange(features.shape[1])[:1]
 
 
 def _filled(features: FloatArray) -> FloatArray:
