@@ -37,6 +37,7 @@ _SECRET_VALUE = re.compile(
     r"|\b(?:sk|rk|pk|whsec|xox[a-z])[_-][A-Za-z0-9_-]{12,}"
     r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
     r"|(?<=Bearer )[^\s\"',;]+|(?<=Basic )[A-Za-z0-9+/=]{8,}"
+    r"|(?<=/invitations/)[A-Za-z0-9_-]{20,}"
     r"|(?<=://)[^\s/:@]*:[^\s/@]+(?=@)"
     r"|(?i:(?<=password=)|(?<=secret=)|(?<=token=)|(?<=api_key=))[^\s&\"',;]+"
 )

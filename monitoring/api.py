@@ -1,10 +1,9 @@
-"""Health probes and the open notices as JSON."""
+"""Health probes, overall numbers and open notices as JSON."""
 
 from __future__ import annotations
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -14,43 +13,10 @@ from churnguard.auth import organization_of
 from churnguard.errors import ConfigError
 from churnguard.models import Notice
 from churnguard.schema import ERRORS, PAGE
-from monitoring import health
+from monitoring import health, stats
+from monitoring import serializers as shapes
 
 _STATES = ("open", "resolved", "all")
-
-
-class LiveSerializer(serializers.Serializer):
-    status = serializers.CharField()
-
-
-class ReadySerializer(serializers.Serializer):
-    status = serializers.ChoiceField(["ok", "degraded", "failed"])
-    ready = serializers.BooleanField()
-    checks = serializers.DictField(child=serializers.CharField())
-    reasons = serializers.ListField(child=serializers.CharField())
-
-
-class NoticeRow(serializers.ModelSerializer):
-    class Meta:
-        model = Notice
-        fields = [
-            "id",
-            "kind",
-            "severity",
-            "key",
-            "title",
-            "detail",
-            "url",
-            "data",
-            "created_at",
-            "resolved_at",
-        ]
-
-
-class NoticePage(serializers.Serializer):
-    open = serializers.IntegerField(help_text="Open notices in all.")
-    results = NoticeRow(many=True)
-    next = serializers.CharField(allow_null=True)
 
 
 class LiveView(APIView):
@@ -64,7 +30,7 @@ class LiveView(APIView):
         operation_id="health_live",
         tags=["Health"],
         auth=[],
-        responses={200: LiveSerializer},
+        responses={200: shapes.LiveSerializer},
     )
     def get(self, request: Request) -> Response:
         """For liveness probes: says nothing about what this process leans on."""
@@ -82,7 +48,7 @@ class ReadyView(APIView):
         operation_id="health_ready",
         tags=["Health"],
         auth=[],
-        responses={200: ReadySerializer, 503: ReadySerializer},
+        responses={200: shapes.ReadySerializer, 503: shapes.ReadySerializer},
     )
     def get(self, request: Request) -> Response:
         """For readiness probes: 503 with the reasons when a needed part is missing."""
@@ -92,6 +58,19 @@ class ReadyView(APIView):
             status=200 if found.is_ready else 503,
             headers={"Cache-Control": "no-store"},
         )
+
+
+class OverallView(APIView):
+    """The numbers of the overview."""
+
+    @extend_schema(
+        operation_id="dashboard_metrics",
+        tags=["Monitoring"],
+        responses={200: shapes.OverallSerializer, **ERRORS},
+    )
+    def get(self, request: Request) -> Response:
+        """Customers, integrations, jobs and records of the last 24 hours."""
+        return Response(stats.get_overall(organization_of(request)))
 
 
 class NoticesView(APIView):
@@ -104,7 +83,7 @@ class NoticesView(APIView):
             OpenApiParameter("state", str, enum=_STATES, description="Default open."),
             *PAGE,
         ],
-        responses={200: NoticePage, **ERRORS},
+        responses={200: shapes.NoticePage, **ERRORS},
     )
     def get(self, request: Request) -> Response:
         """Newest first."""
@@ -117,7 +96,7 @@ class NoticesView(APIView):
         return Response(
             {
                 "open": rows.filter(resolved_at__isnull=True).count(),
-                "results": NoticeRow(found, many=True).data,
+                "results": shapes.NoticeRow(found, many=True).data,
                 "next": after,
             }
         )

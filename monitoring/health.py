@@ -23,6 +23,8 @@ from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 from redis.exceptions import RedisError
 
+from integrations.ingest.committer import writer_state
+
 log = logging.getLogger(__name__)
 
 HEARTBEAT_MOST_S = 30
@@ -87,6 +89,7 @@ def _run_all() -> list[Check]:
     checks = _database_checks()
     checks.append(_redis_check("bus", settings.REDIS_URL, "failed"))
     checks.append(_redis_check("cache", settings.CACHE_URL, "degraded"))
+    checks.append(_ingest_check())
     for check in checks:
         if check.status != "ok":
             log.warning(
@@ -183,6 +186,13 @@ def _redis_check(name: str, url: str, otherwise: str) -> Check:
     finally:
         client.close()
     return Check(name, "ok")
+
+
+def _ingest_check() -> Check:
+    """The writer of this process; one that never wrote counts as fine."""
+    if writer_state()["database"] == "up":
+        return Check("ingest", "ok")
+    return Check("ingest", "failed", "The ingest writer cannot reach the database.")
 
 
 def _sentence(what: str, exc: Exception) -> str:

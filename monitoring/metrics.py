@@ -134,9 +134,14 @@ def _read_families() -> list[GaugeMetricFamily]:
 _depths = DepthCollector()
 
 
+def multiprocess_folder() -> str:
+    """Where processes share what they count; empty when each counts for itself."""
+    return os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
+
+
 def render() -> bytes:
     """All metrics in Prometheus' text format."""
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+    if multiprocess_folder():
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)
         counted = prometheus_client.generate_latest(registry)

@@ -1,3 +1,3 @@
 """Navigation entries of the monitoring pages: (group, label, url name, order)."""
 
-NAV: list[tuple[str, str, str, int]] = []
+NAV: list[tuple[str, str, str, int]] = [("", "Overview", "overview", 0)]

@@ -88,8 +88,10 @@ def closed_network() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def log_contract() -> Iterator[LogContract]:
     """Every line logged during a test keeps the schema of structured logs."""
+    from churnguard import logs
     from tests.log_contract import LogContract
 
+    logs.clear()
     handler = LogContract()
     logging.getLogger().addHandler(handler)
     yield handler

@@ -114,6 +114,10 @@ def test_an_exception_is_one_line_with_its_kind_and_trace(line: Any) -> None:
         ({"url": "postgresql://u:pw@h/d"}, {"url": f"postgresql://{logs.MASK}@h/d"}),
         ({"note": "Bearer abc.def"}, {"note": f"Bearer {logs.MASK}"}),
         ({"path": "/x?api_key=abc&b=1"}, {"path": f"/x?api_key={logs.MASK}&b=1"}),
+        (
+            {"path": "/invitations/" + "t" * 43 + "/"},
+            {"path": f"/invitations/{logs.MASK}/"},
+        ),
         ({"keys": [KEY, "plain"]}, {"keys": [logs.MASK, "plain"]}),
         ({"hint": "sk_live_0123456789abcdef"}, {"hint": logs.MASK}),
         ({"customers": 3}, {"customers": 3}),
