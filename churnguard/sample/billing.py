@@ -265,7 +265,7 @@ def _pay_by_card(
     book: _Book, invoice: Invoice, strain: float, *, stops: bool
 ) -> Invoice:
     """Charged at once, and again on `RETRY_DAYS` where that fails."""
-    odds = 0.015 + 0.55 * strain
+    odds = 0.05 + 0.85 * strain
     failed = int(book.rng.random() < odds)
     while (
         failed and failed < len(RETRY_DAYS) and book.rng.random() < 0.3 + 0.4 * strain
@@ -293,7 +293,7 @@ def _pay_by_transfer(
     book: _Book, invoice: Invoice, strain: float, *, stops: bool
 ) -> Invoice:
     """Paid around the due date; under strain later, by weeks."""
-    late = book.rng.normal(-5.0, 4.0) + strain * book.rng.exponential(26.0)
+    late = book.rng.normal(-5.0, 4.0) + strain * book.rng.exponential(45.0)
     if book.rng.random() < 0.04:
         late += book.rng.uniform(3, 12)
     days = max(2.0, 30.0 + late)

@@ -84,7 +84,9 @@ def make_path(seed: int, span: Span, who: Profile) -> Path:
         returned_at = left_at + timedelta(days=int(rng.integers(60, 110)))
         returned_at = returned_at.replace(day=min(returned_at.day, 28))
     usage = _usage(rng, span, who, cause, severity)
-    engagement = 1.0 - cause.engagement * severity
+    wear = _wear(severity)
+    usage = usage * np.exp(-0.07 * cause.usage * wear)
+    engagement = (1.0 - cause.engagement * severity) * np.exp(-0.03 * wear)
     if decided_at is not None:
         gone = np.arange(span.weeks) > span.week_of(decided_at)
         usage = np.where(gone, usage * np.minimum(1.0, rng.uniform(0.25, 0.8)), usage)
@@ -99,7 +101,7 @@ def make_path(seed: int, span: Span, who: Profile) -> Path:
         severity=severity,
         hazard=hazard,
         usage=usage,
-        users=1.0 - cause.users * severity,
+        users=(1.0 - cause.users * severity) * np.exp(-0.03 * cause.users * wear),
         features=1.0 - cause.features * severity,
         engagement=engagement,
         onset_at=None if onset is None else span.at(onset * 7.0),
@@ -151,13 +153,22 @@ def _severity(
     # A firm that never got going is in trouble from its first week.
     floor = 0.4 if who.cause == "onboarding_failure" else 0.0
     rise = np.clip(floor + (weeks - onset + 0.5) / ramp, 0.0, 1.0)
-    level = np.where(weeks >= onset, rise * rng.uniform(0.6, 1.0), 0.0)
+    level = np.where(weeks >= onset, rise * rng.uniform(0.75, 1.0), 0.0)
     passes = rng.random() < RESCUED or who.cause == "contraction"
     turn = onset + ramp + rng.uniform(2, 10)
     if passes and who.cause != "win_back":
         level = np.where(weeks > turn, level * np.exp(-(weeks - turn) / 4.0), level)
     wobble = rng.normal(0.0, 0.05, span.weeks)
     return np.where(level > 0.02, np.clip(level + wobble, 0.0, 1.0), 0.0)
+
+
+def _wear(severity: Floats) -> Floats:
+    """Trouble added up week after week, at most 25; it heals once the trouble ends."""
+    total, out = 0.0, np.zeros(len(severity))
+    for week, level in enumerate(severity.tolist()):
+        total = min(total + level, 25.0) if level > 0.15 else total * 0.75
+        out[week] = total
+    return out
 
 
 def _hazard(span: Span, who: Profile, cause: Cause, severity: Floats) -> Floats:
@@ -223,7 +234,7 @@ def _usage(
         phase, depth = rng.uniform(0, 52), rng.uniform(0.35, 0.6)
         wave = 0.5 + 0.5 * np.cos(2 * np.pi * (weeks - phase) / 26.0)
         share = share * (1.0 - depth * wave**2)
-    noise = np.exp(rng.normal(0.0, 0.12, span.weeks))
+    noise = np.exp(rng.normal(0.0, 0.34, span.weeks))
     return share * noise * (1.0 - cause.usage * severity)
 
 

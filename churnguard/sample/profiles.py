@@ -56,7 +56,8 @@ class Profile:
 
     ids: source -> the id there. links: source -> how that tool refers to the firm:
     "crm_id", "domain", "email" or "" for not at all. hours: from UTC. months: 1 or 12
-    between invoices. rhythm: (7,) weight of each weekday, Monday first.
+    between invoices. adoption: share of the paid seats in use. warmth: how willingly it
+    answers, about 1. rhythm: (7,) weight of each weekday, Monday first.
     """
 
     index: int
@@ -82,6 +83,8 @@ class Profile:
     links: dict[str, str]
     people: tuple[Person, ...]
     features: tuple[str, ...]
+    adoption: float
+    warmth: float
     rhythm: tuple[float, ...]
 
     @property
@@ -176,6 +179,8 @@ def _profile(
         links=_links(rng),
         people=_people(rng, domain, phone, int(rng.integers(2, 5)) + (seats > 15)),
         features=tuple(n for n, (_w, p) in EVENTS.items() if rng.random() < p),
+        adoption=float(rng.beta(3.5, 2.2)),
+        warmth=float(np.clip(rng.normal(0.65, 0.25), 0.2, 1.2)),
         rhythm=(*rng.uniform(0.45, 1.35, 5).tolist(), 0.06, 0.04),
     )
 

@@ -94,14 +94,14 @@ def talks(one: Customer) -> Iterator[Talk]:
             number += 1
             if talk.last_at <= one.span.now:
                 yield talk
-        wait = rng.gamma(4.0, usual / 4.0) / max(warmth, 0.2) ** 0.8
+        wait = rng.gamma(4.0, usual / 4.0) / max(warmth * one.who.warmth, 0.12)
         at += timedelta(days=max(2.0, float(wait)))
 
 
 def answers(one: Customer) -> Iterator[Answer]:
     """NPS twice a year and CSAT each quarter, from those who care to answer."""
     rng = one.rng(7)
-    mean = rng.normal(8.9, 0.8)
+    mean = rng.normal(7.9, 1.1)
     first = int(rng.integers(10, 80))
     number = 0
     for day in range(first, one.span.days, 45):
@@ -122,7 +122,7 @@ def answers(one: Customer) -> Iterator[Answer]:
 def mails(one: Customer) -> Iterator[Mail]:
     """A campaign a month to one or two people: sent, then perhaps opened, clicked."""
     rng = one.rng(8)
-    likes = float(np.clip(rng.normal(0.55, 0.12), 0.2, 0.85))
+    likes = 0.45 * one.who.warmth
     people = one.who.people[: 1 + int(rng.random() < 0.4)]
     gone = one.path.champion_left_at
     number = 0
@@ -149,12 +149,12 @@ def _ticket(
     angry = rng.random() < 0.15 + 0.75 * pain
     odds = np.array([0.25, 0.5, 0.2 + 0.3 * pain, 0.05 + 0.45 * pain])
     priority = ("low", "normal", "high", "urgent")[rng.choice(4, p=odds / odds.sum())]
-    reply_h = rng.lognormal(0.6, 0.7) * (1.0 + 6.0 * pain)
-    solve_h = reply_h + rng.lognormal(2.7, 0.6) * (1.0 + 4.0 * pain)
+    reply_h = rng.lognormal(1.5, 0.8) * (1.0 + 6.0 * pain)
+    solve_h = reply_h + rng.lognormal(3.3, 0.7) * (1.0 + 7.0 * pain)
     replied_at = at + timedelta(seconds=int(reply_h * 3600))
     solved_at = at + timedelta(seconds=int(solve_h * 3600))
     reopens = int(rng.poisson(0.05 + 1.1 * pain))
-    liked = rng.random() < 0.93 - 0.75 * pain - 0.05 * one.path.cause.mood / 5
+    liked = rng.random() < 0.85 - 0.75 * pain
     is_rated = rng.random() < 0.3
     is_solved, is_replied = solved_at <= one.span.now, replied_at <= one.span.now
     return Ticket(
@@ -183,7 +183,7 @@ def _talk(
     person = one.who.people[int(rng.integers(min(2, len(one.who.people))))]
     if gone is not None and at >= gone:
         person = one.who.people[1]
-    answered = rng.random() < 0.35 + 0.62 * warmth
+    answered = rng.random() < 0.15 + 0.75 * warmth
     hours = rng.uniform(0.2, 30.0) if kind == "email" else rng.uniform(0.2, 1.2)
     rated = kind == "chat" and rng.random() < 0.5
     mood = 4.6 - 2.5 * one.severity(at) * one.path.cause.mood / 5 + rng.normal(0, 0.5)

@@ -49,7 +49,7 @@ def make_usage(
     second = np.round((days * 24 + local_h - who.hours) * 3600).astype(np.int64)
     weeks = np.clip(days // 7, 0, span.weeks - 1)
     name = _names(rng, who, path, weeks)
-    user = _users(rng, span, path, account, weeks)
+    user = _users(rng, span, who, path, account, weeks)
     value = np.round(np.exp(rng.normal(0.0, 1.0, n)), 4)
     begun = int((who.joined_at - span.start).total_seconds())
     keep = (second <= (span.now - span.start).total_seconds()) & (second >= begun)
@@ -160,6 +160,7 @@ def _names(
 def _users(
     rng: np.random.Generator,
     span: Span,
+    who: Profile,
     path: Path,
     account: Account,
     weeks: npt.NDArray[np.int64],
@@ -171,7 +172,7 @@ def _users(
     for week in np.unique(weeks):
         here = weeks == week
         seats = account.seats_at(span.at((int(week) + 1) * 7.0))
-        others = max(1, round(seats * 0.92 * float(path.users[week])) - 1)
+        others = max(1, round(seats * who.adoption * float(path.users[week])) - 1)
         share = 0.0 if gone is not None and week >= gone else CHAMPION_SHARE
         chosen = 1 + (picks[here] * others).astype(np.int64)
         out[here] = np.where(draws[here] < share, 0, chosen)
