@@ -13,6 +13,7 @@ from django.db import transaction
 from churnguard.errors import ConfigError
 from integrations import connectors, drift
 from integrations.connectors.base import Connector, Field, Stream
+from integrations.mapping import compile_entity_mappings
 from integrations.models import Integration, StreamState
 
 
@@ -81,6 +82,18 @@ def stream_of(state: StreamState) -> Stream:
     return msgspec.convert(state.spec, Stream)
 
 
+def record_types(integration: Integration, names: Sequence[str]) -> dict[str, str]:
+    """{stream: record type} as entity_mappings says; pairs about streams that are not
+    among `names` are left out."""
+    found: dict[str, str] = {}
+    for one, other in integration.entity_mappings.items():
+        try:
+            found |= compile_entity_mappings({one: other}, names)
+        except ConfigError:
+            continue
+    return found
+
+
 def in_order(streams: Sequence[Stream]) -> list[Stream]:
     """Streams after those they depend on, otherwise as given."""
     names = {stream.name for stream in streams}
@@ -145,7 +158,9 @@ def _take_over(
         state.columns = spec["columns"]
     state.spec = {**spec, "columns": []}
     state.label = stream.label
-    state.record_type = integration.entity_mappings.get(stream.name, stream.record_type)
+    state.record_type = record_types(integration, [stream.name]).get(
+        stream.name, stream.record_type
+    )
     state.position = position
     state.is_gone = False
     state.cursor_field = stream.cursor_field or ""

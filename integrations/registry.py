@@ -21,18 +21,16 @@ from churnguard.ids import new_id
 from churnguard.models import Organization, Source
 from integrations import (
     catalog,
-    connecting,
     connectors,
     credentials,
-    runs,
     schedules,
     shaping,
 )
 from integrations.connectors.base import Connector
+from integrations.mapping import compile_mapping, spec_from_field_mappings
 from integrations.models import (
     Integration,
     IntegrationType,
-    StreamState,
     SyncMode,
     Upload,
 )
@@ -117,7 +115,7 @@ def create(
             if secrets:
                 credentials.save(integration, secrets, credential_type=kind, by=actor)
             _claim_uploads(integration, body.get("uploads"))
-            _settle(integration, cls)
+            settle(integration, cls)
             audit.record(
                 by,
                 "integration.created",
@@ -173,7 +171,7 @@ def update(integration: Integration, body: Mapping[str, Any], *, by: Who) -> Non
         if secrets and integration.status == "authentication_failed":
             integration.status, integration.status_detail = "active", ""
             integration.save(update_fields=["status", "status_detail"])
-        _settle(integration, cls)
+        settle(integration, cls)
         audit.record(
             by,
             "integration.updated",
@@ -210,102 +208,7 @@ def delete(integration: Integration, *, by: Who) -> None:
         integration.delete()
 
 
-def pause(integration: Integration, *, by: Who) -> None:
-    """No runs until `resume`; the running one stops at its next page."""
-    _set_status(integration, "paused", "integration.paused", by)
-    active = runs.get_active(integration)
-    if active is not None:
-        runs.request_cancel(active)
-
-
-def resume(integration: Integration, *, by: Who) -> None:
-    """Let an integration run again, whatever had stopped it."""
-    _set_status(integration, "active", "integration.resumed", by)
-
-
-def test(integration: Integration, *, by: Who) -> connecting.Checked:
-    """Ask the provider who we are; a bad answer shows in the integration's status, and
-    a good one ends an error."""
-    checked = connecting.check(integration)
-    rows = Integration.objects.filter(pk=integration.pk)
-    if checked.ok:
-        rows.filter(status__in=("error", "authentication_failed", "inactive")).update(
-            status="active", status_detail=""
-        )
-    elif checked.code == "authentication_failed":
-        rows.exclude(status__in=("paused", "inactive")).update(
-            status="authentication_failed", status_detail=checked.sentence
-        )
-    integration.refresh_from_db()
-    schedules.keep(integration)
-    audit.record(
-        by,
-        "integration.tested",
-        organization=integration.organization,
-        target_type="integration",
-        target_id=integration.public_id,
-        after={"ok": checked.ok, "code": checked.code},
-    )
-    return checked
-
-
-def update_stream(state: StreamState, body: Mapping[str, Any], *, by: Who) -> None:
-    """Choose a stream or not, its own clock, its cursor field. Raises ConfigError."""
-    fields = ("is_enabled", "sync_frequency", "incremental_field")
-    before = {name: getattr(state, name) for name in fields}
-    if "enabled" in body:
-        state.is_enabled = bool(body["enabled"])
-    if "sync_frequency" in body:
-        every_s = body["sync_frequency"]
-        state.sync_frequency = (
-            None if every_s is None else schedules.check_frequency(int(every_s))
-        )
-    if "incremental_field" in body:
-        chosen = str(body["incremental_field"] or "")
-        known = {column["name"] for column in state.columns}
-        if chosen and known and chosen not in known:
-            raise ConfigError(
-                f"The stream has no field “{chosen}”.",
-                code="unknown_field",
-                fields={"incremental_field": "unknown"},
-            )
-        if chosen != state.incremental_field:
-            # Another order of changes: the old position means nothing in it.
-            state.cursor = None
-        state.incremental_field = chosen
-    with transaction.atomic():
-        state.save(update_fields=[*fields, "cursor"])
-        schedules.keep(state.integration)
-        audit.record(
-            by,
-            "stream.updated",
-            organization=state.integration.organization,
-            target_type="stream",
-            target_id=f"{state.integration.public_id}/{state.name}",
-            before=before,
-            after={name: getattr(state, name) for name in fields},
-        )
-
-
-def _set_status(integration: Integration, status: str, action: str, by: Who) -> None:
-    before = integration.status
-    with transaction.atomic():
-        integration.status, integration.status_detail = status, ""
-        integration.resumes_at = None
-        integration.save(update_fields=["status", "status_detail", "resumes_at"])
-        schedules.keep(integration)
-        audit.record(
-            by,
-            action,
-            organization=integration.organization,
-            target_type="integration",
-            target_id=integration.public_id,
-            before={"status": before},
-            after={"status": status},
-        )
-
-
-def _settle(integration: Integration, cls: type[Connector]) -> None:
+def settle(integration: Integration, cls: type[Connector]) -> None:
     """Status by what is filled in, and the schedule that follows."""
     held = credentials.describe(integration)["fields"]
     settings = {**integration.settings}
@@ -340,6 +243,8 @@ def _columns(body: Mapping[str, Any], cls: type[Connector]) -> dict[str, Any]:
         raise ConfigError("Some fields are not valid.", code="invalid", fields=faults)
     if "sync_frequency" in values:
         schedules.check_frequency(int(values["sync_frequency"]))
+    if "field_mappings" in values:
+        compile_mapping(spec_from_field_mappings(values["field_mappings"], "customer"))
     if "data_filters" in values:
         shaping.check_filters(values["data_filters"])
     return values

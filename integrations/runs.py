@@ -351,6 +351,11 @@ def _check_request(
         )
     if integration.status == "paused":
         raise ConfigError("This integration is paused. Resume it first.", code="paused")
+    if integration.status == "inactive":
+        raise ConfigError(
+            integration.status_detail or "This integration is not set up yet.",
+            code="inactive",
+        )
     if since and until and since >= until:
         raise ConfigError(
             "since must be before until.",

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern] = []
+from integrations.api import data, integrations, streams, syncs
+from integrations.api.base import routes
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("integrations.ingest.urls")),
+    *routes(integrations.VIEWS),
+    *routes(syncs.VIEWS),
+    *routes(streams.VIEWS),
+    *routes(data.VIEWS),
+]

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from churnguard.errors import ConfigError, RecordError
-from churnguard.records import RECORD_TYPES, AnyRecord
+from churnguard.records import AnyRecord
 from integrations.connectors.base import (
     Column,
     Connector,
@@ -29,6 +29,7 @@ from integrations.connectors.base import (
     Reject,
     Stream,
 )
+from integrations.mapping import compile_entity_mappings
 from integrations.tabular import reading
 from integrations.tabular.folder import Table, list_tables
 from integrations.tabular.layout import (
@@ -135,18 +136,12 @@ class FileConnector(Connector):
 
     def _make_layouts(self) -> dict[str, Layout]:
         chosen = self.settings.get("layouts") or {}
-        types = self.settings.get("entity_mappings") or {}
         found: dict[str, Layout] = {}
         for table in self._tables():
             if table.stream in chosen:
                 found[table.stream] = parse_layout(chosen[table.stream])
                 continue
-            record_type = types.get(table.stream, "")
-            if record_type and record_type not in RECORD_TYPES:
-                raise ConfigError(
-                    f"entity_mappings: “{record_type}” is no record type.",
-                    code="invalid_entity",
-                )
+            record_type = self._wanted_type(table.stream)
             found[table.stream] = self._guess(table, record_type)
         return {name: with_link(layout, found) for name, layout in found.items()}
 
@@ -244,6 +239,15 @@ class FileConnector(Connector):
                 and row.values.get(column)
             )
         return lookup
+
+    def _wanted_type(self, stream: str) -> str:
+        """What entity_mappings says of a file; empty where it says nothing."""
+        for pair in (self.settings.get("entity_mappings") or {}).items():
+            try:
+                return compile_entity_mappings(dict([pair]), [stream])[stream]
+            except ConfigError:
+                continue
+        return ""
 
     def _guess(self, table: Table, record_type: str) -> Layout:
         with closing(reading.rows(table.path)) as found:

@@ -85,7 +85,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
                 ('stream', models.CharField(max_length=120)),
                 ('version', models.IntegerField()),
-                ('rules', models.JSONField(default=list)),
+                ('spec', models.JSONField(default=dict)),
                 ('note', models.CharField(blank=True, default='', max_length=300)),
                 ('created_by', models.CharField(blank=True, default='', max_length=254)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),

@@ -133,8 +133,8 @@ class MappingVersion(models.Model):
     )
     stream = models.CharField(max_length=120)
     version = models.IntegerField()
-    rules = models.JSONField(default=list)
-    """What `integrations.mapping.compile` takes."""
+    spec = models.JSONField(default=dict)
+    """What `integrations.mapping.compile_mapping` takes."""
     note = models.CharField(max_length=300, blank=True, default="")
     created_by = models.CharField(max_length=254, blank=True, default="")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -1,0 +1,1 @@
+"""The HTTP API of integrations: thin views over the verbs and queries of the app."""

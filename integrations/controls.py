@@ -1,0 +1,141 @@
+"""What a person does with an integration that exists: test, pause, resume, choose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+from django.http import HttpRequest
+
+from churnguard import audit
+from churnguard.errors import ConfigError
+from integrations import connecting, runs, schedules
+from integrations.models import Integration, StreamState, SyncRun
+
+Who = HttpRequest | str
+
+
+def pause(integration: Integration, *, by: Who) -> None:
+    """No runs until `resume`; the running one stops at its next page."""
+    _set_status(integration, "paused", "integration.paused", by)
+    active = runs.get_active(integration)
+    if active is not None:
+        runs.request_cancel(active)
+
+
+def resume(integration: Integration, *, by: Who) -> None:
+    """Let an integration run again, whatever had stopped it."""
+    _set_status(integration, "active", "integration.resumed", by)
+
+
+def test(integration: Integration, *, by: Who) -> connecting.Checked:
+    """Ask the provider who we are; a bad answer shows in the integration's status, and
+    a good one ends an error."""
+    checked = connecting.check(integration)
+    rows = Integration.objects.filter(pk=integration.pk)
+    if checked.ok:
+        rows.filter(status__in=("error", "authentication_failed", "inactive")).update(
+            status="active", status_detail=""
+        )
+    elif checked.code == "authentication_failed":
+        rows.exclude(status__in=("paused", "inactive")).update(
+            status="authentication_failed", status_detail=checked.sentence
+        )
+    integration.refresh_from_db()
+    schedules.keep(integration)
+    audit.record(
+        by,
+        "integration.tested",
+        organization=integration.organization,
+        target_type="integration",
+        target_id=integration.public_id,
+        after={"ok": checked.ok, "code": checked.code},
+    )
+    return checked
+
+
+def update_stream(state: StreamState, body: Mapping[str, Any], *, by: Who) -> None:
+    """Choose a stream or not, its own clock, its cursor field. Raises ConfigError."""
+    fields = ("is_enabled", "sync_frequency", "incremental_field")
+    before = {name: getattr(state, name) for name in fields}
+    if "enabled" in body:
+        state.is_enabled = bool(body["enabled"])
+    if "sync_frequency" in body:
+        every_s = body["sync_frequency"]
+        state.sync_frequency = (
+            None if every_s is None else schedules.check_frequency(int(every_s))
+        )
+    if "incremental_field" in body:
+        chosen = str(body["incremental_field"] or "")
+        known = {column["name"] for column in state.columns}
+        if chosen and known and chosen not in known:
+            raise ConfigError(
+                f"The stream has no field “{chosen}”.",
+                code="unknown_field",
+                fields={"incremental_field": "unknown"},
+            )
+        if chosen != state.incremental_field:
+            # Another order of changes: the old position means nothing in it.
+            state.cursor = None
+        state.incremental_field = chosen
+    with transaction.atomic():
+        state.save(update_fields=[*fields, "cursor"])
+        schedules.keep(state.integration)
+        audit.record(
+            by,
+            "stream.updated",
+            organization=state.integration.organization,
+            target_type="stream",
+            target_id=f"{state.integration.public_id}/{state.name}",
+            before=before,
+            after={name: getattr(state, name) for name in fields},
+        )
+
+
+def _set_status(integration: Integration, status: str, action: str, by: Who) -> None:
+    before = integration.status
+    with transaction.atomic():
+        integration.status, integration.status_detail = status, ""
+        integration.resumes_at = None
+        integration.save(update_fields=["status", "status_detail", "resumes_at"])
+        schedules.keep(integration)
+        audit.record(
+            by,
+            action,
+            organization=integration.organization,
+            target_type="integration",
+            target_id=integration.public_id,
+            before={"status": before},
+            after={"status": status},
+        )
+
+
+def confirm_deletes(state: StreamState, *, by: Who) -> SyncRun:
+    """Let the deletes happen that the brake stopped, by a run of this stream alone.
+
+    Raises ConfigError when nothing is waiting, AlreadyRunningError during a sync.
+    """
+    if not state.brake:
+        raise ConfigError("No deletes are waiting here.", code="no_brake")
+    actor = by if isinstance(by, str) else audit.actor_of(by)
+    stopped = SyncRun.objects.filter(pk=state.brake["run_id"]).first()
+    with transaction.atomic():
+        state.brake = {**state.brake, "confirmed_by": actor}
+        state.save(update_fields=["brake"])
+        run = runs.start(
+            state.integration,
+            trigger="confirm",
+            by=actor,
+            mode=stopped.mode if stopped else "incremental",
+            streams=[state.name],
+        )
+        audit.record(
+            by,
+            "stream.deletes_confirmed",
+            organization=state.integration.organization,
+            target_type="stream",
+            target_id=f"{state.integration.public_id}/{state.name}",
+            after={"would_delete": state.brake["would_delete"]},
+        )
+    return run
