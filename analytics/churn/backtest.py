@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from analytics.churn import blend, eventlog, metrics, model, season
+from analytics.churn import blend, eventlog, leakage, metrics, model, season
 from churnguard.errors import ConfigError
 
 FloatArray = NDArray[np.float64]
@@ -45,6 +45,7 @@ class CutoffResult:
     level: season.LevelForecast
     chosen: str
     train_cutoffs: list[date]
+    leakage: leakage.LeakageAlarm | None
     scores: FloatArray = field(repr=False, default_factory=lambda: np.empty(0))
     outcomes: FloatArray = field(repr=False, default_factory=lambda: np.empty(0))
 
@@ -162,7 +163,12 @@ def forecast(
     x, y, groups = _stack(train, seed)
     folds = _time_folds(days, groups, horizon)
     fitted = model.fit(
-        x, y, feature_names=target.names, folds=folds, groups=groups, seed=seed,
+        x,
+        y,
+        feature_names=target.names,
+        folds=folds,
+        groups=groups,
+        seed=seed,
         bags=bags,
     )
     short = season.short_levels(log, matured, horizon)
@@ -217,6 +223,7 @@ def _test_one(
         level=made.level,
         chosen=made.fitted.describe(),
         train_cutoffs=[EPOCH + timedelta(days=day) for day in days],
+        leakage=leakage.check(y, p, snapshot.values, snapshot.names),
         scores=p,
         outcomes=y,
     )

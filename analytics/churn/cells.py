@@ -133,8 +133,8 @@ def _number_as_days(cell: str) -> float | None:
 
 
 def _other_date(text: str) -> float | None:
-    head = text.split("T")[0]
-    for candidate in (text, head, head.split(" ")[0]):
+    head = text.split("T", maxsplit=1)[0]
+    for candidate in (text, head, head.split(" ", maxsplit=1)[0]):
         for form in _DAY_FORMATS:
             try:
                 return _days(datetime.strptime(candidate, form))  # noqa: DTZ007

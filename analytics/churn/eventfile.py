@@ -64,7 +64,9 @@ def read_events(
         ]
         unusable += len(chunk) - len(usable)
         who.append(
-            np.array([codes.setdefault(labels[p], len(codes)) for p in usable], np.int32)
+            np.array(
+                [codes.setdefault(labels[p], len(codes)) for p in usable], np.int32
+            )
         )
         when.append(np.array([int(days[p] or 0) for p in usable], np.int32))
         if amount is not None:
@@ -77,7 +79,9 @@ def read_events(
             + (f" (the first {time} is {sample!r})." if sample else ".")
         )
     amounts = np.concatenate(spent) if amount is not None else None
-    notes = [f"{unusable} rows had no customer or no readable time."] if unusable else []
+    notes = (
+        [f"{unusable} rows had no customer or no readable time."] if unusable else []
+    )
     if amounts is not None and (negative := int((amounts < 0).sum())):
         notes.append(
             f"{negative} rows have a negative amount: kept as refunds, not as activity."

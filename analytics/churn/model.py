@@ -83,7 +83,7 @@ class ChurnModel:
 
     @staticmethod
     def from_bytes(data: bytes) -> ChurnModel:
-        """The model written by `to_bytes`; unpickling runs code, so trust the origin."""
+        """The model written by `to_bytes`; unpickling runs code: trust the origin."""
         model = joblib.load(io.BytesIO(data))
         if not isinstance(model, ChurnModel):
             raise ConfigError("The stored bytes hold no churn model.")

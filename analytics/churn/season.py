@@ -124,8 +124,10 @@ def _short_features(
     end = log.position(who, cutoff)
     start = log.position(who, cutoff - LOOKBACK_DAYS)
     columns = [np.log1p(cutoff - log.day[end - 1])]
-    for days in (7, 15, 30, LOOKBACK_DAYS):
-        columns.append(np.log1p(end - log.position(who, cutoff - days)))
+    columns += [
+        np.log1p(end - log.position(who, cutoff - days))
+        for days in (7, 15, 30, LOOKBACK_DAYS)
+    ]
     columns.append(np.log1p(log.total_events[end] - log.total_events[start]))
     if log.total_amount is not None:
         columns.append(np.log1p(log.total_amount[end] - log.total_amount[start]))
