@@ -281,7 +281,7 @@ def _pay_by_card(
         failed=len(happened),
         last_failed_at=happened[-1] if happened else None,
     )
-    wait = timedelta(days=float(book.rng.uniform(15, 50)))
+    wait = timedelta(days=float(book.rng.uniform(25, 75)))
     if stops:
         return invoice
     if failed == len(RETRY_DAYS):
@@ -293,7 +293,7 @@ def _pay_by_transfer(
     book: _Book, invoice: Invoice, strain: float, *, stops: bool
 ) -> Invoice:
     """Paid around the due date; under strain later, by weeks."""
-    late = book.rng.normal(-5.0, 4.0) + strain * book.rng.exponential(45.0)
+    late = book.rng.normal(-5.0, 4.0) + strain * book.rng.exponential(60.0)
     if book.rng.random() < 0.04:
         late += book.rng.uniform(3, 12)
     days = max(2.0, 30.0 + late)

@@ -31,8 +31,8 @@ class Cause:
 
 
 CAUSES: dict[str, Cause] = {
-    "healthy": Cause(0.20),
-    "growth": Cause(0.08),
+    "healthy": Cause(0.16),
+    "growth": Cause(0.06),
     "expansion": Cause(0.10),
     "seasonal": Cause(0.08),
     "contraction": Cause(
@@ -50,7 +50,7 @@ CAUSES: dict[str, Cause] = {
         ramp_weeks=5,
     ),
     "champion_left": Cause(
-        0.09,
+        0.11,
         usage=0.75,
         users=0.55,
         features=0.5,
@@ -60,7 +60,7 @@ CAUSES: dict[str, Cause] = {
         ramp_weeks=12,
     ),
     "support_pain": Cause(
-        0.09,
+        0.11,
         usage=0.45,
         users=0.3,
         engagement=0.6,
@@ -91,7 +91,7 @@ CAUSES: dict[str, Cause] = {
         hazard=1.0,
     ),
     "usage_decay": Cause(
-        0.07,
+        0.09,
         usage=0.92,
         users=0.75,
         features=0.6,
@@ -114,11 +114,11 @@ CAUSES: dict[str, Cause] = {
 
 BASE_HAZARD = 0.0004
 """Chance per week to leave for no cause that shows."""
-FULL_HAZARD = 0.058
+FULL_HAZARD = 0.043
 """Chance per week at full severity of a cause with hazard 1."""
 STICKY = 0.6
 """Factor for accounts that adopted the key features."""
-RESCUED = 0.3
+RESCUED = 0.2
 """Share of the troubled accounts whose trouble passes."""
 
 

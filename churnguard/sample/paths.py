@@ -85,8 +85,8 @@ def make_path(seed: int, span: Span, who: Profile) -> Path:
         returned_at = returned_at.replace(day=min(returned_at.day, 28))
     usage = _usage(rng, span, who, cause, severity)
     wear = _wear(severity)
-    usage = usage * np.exp(-0.07 * cause.usage * wear)
-    engagement = (1.0 - cause.engagement * severity) * np.exp(-0.03 * wear)
+    usage = usage * np.exp(-0.1 * cause.usage * wear)
+    engagement = (1.0 - cause.engagement * severity) * np.exp(-0.05 * wear)
     if decided_at is not None:
         gone = np.arange(span.weeks) > span.week_of(decided_at)
         usage = np.where(gone, usage * np.minimum(1.0, rng.uniform(0.25, 0.8)), usage)
@@ -101,7 +101,7 @@ def make_path(seed: int, span: Span, who: Profile) -> Path:
         severity=severity,
         hazard=hazard,
         usage=usage,
-        users=(1.0 - cause.users * severity) * np.exp(-0.03 * cause.users * wear),
+        users=(1.0 - cause.users * severity) * np.exp(-0.06 * cause.users * wear),
         features=1.0 - cause.features * severity,
         engagement=engagement,
         onset_at=None if onset is None else span.at(onset * 7.0),
@@ -234,7 +234,7 @@ def _usage(
         phase, depth = rng.uniform(0, 52), rng.uniform(0.35, 0.6)
         wave = 0.5 + 0.5 * np.cos(2 * np.pi * (weeks - phase) / 26.0)
         share = share * (1.0 - depth * wave**2)
-    noise = np.exp(rng.normal(0.0, 0.34, span.weeks))
+    noise = np.exp(rng.normal(0.0, 0.4, span.weeks))
     return share * noise * (1.0 - cause.usage * severity)
 
 

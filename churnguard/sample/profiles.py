@@ -179,8 +179,8 @@ def _profile(
         links=_links(rng),
         people=_people(rng, domain, phone, int(rng.integers(2, 5)) + (seats > 15)),
         features=tuple(n for n, (_w, p) in EVENTS.items() if rng.random() < p),
-        adoption=float(rng.beta(3.5, 2.2)),
-        warmth=float(np.clip(rng.normal(0.65, 0.25), 0.2, 1.2)),
+        adoption=float(rng.beta(2.5, 2.3)),
+        warmth=float(np.clip(rng.normal(0.52, 0.25), 0.15, 1.2)),
         rhythm=(*rng.uniform(0.45, 1.35, 5).tolist(), 0.06, 0.04),
     )
 

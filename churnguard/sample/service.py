@@ -101,7 +101,7 @@ def talks(one: Customer) -> Iterator[Talk]:
 def answers(one: Customer) -> Iterator[Answer]:
     """NPS twice a year and CSAT each quarter, from those who care to answer."""
     rng = one.rng(7)
-    mean = rng.normal(7.9, 1.1)
+    mean = rng.normal(7.6, 1.2)
     first = int(rng.integers(10, 80))
     number = 0
     for day in range(first, one.span.days, 45):
@@ -150,7 +150,7 @@ def _ticket(
     odds = np.array([0.25, 0.5, 0.2 + 0.3 * pain, 0.05 + 0.45 * pain])
     priority = ("low", "normal", "high", "urgent")[rng.choice(4, p=odds / odds.sum())]
     reply_h = rng.lognormal(1.5, 0.8) * (1.0 + 6.0 * pain)
-    solve_h = reply_h + rng.lognormal(3.3, 0.7) * (1.0 + 7.0 * pain)
+    solve_h = reply_h + rng.lognormal(3.3, 0.7) * (1.0 + 10.0 * pain)
     replied_at = at + timedelta(seconds=int(reply_h * 3600))
     solved_at = at + timedelta(seconds=int(solve_h * 3600))
     reopens = int(rng.poisson(0.05 + 1.1 * pain))
