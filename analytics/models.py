@@ -143,3 +143,76 @@ class AnalysisRun(models.Model):
         indexes = [
             models.Index(fields=["organization", "-id"], name="analysis_run_org")
         ]
+
+
+class IdentityKey(models.Model):
+    """Evidence an identity carries: (rule, key) pairs of `identity.partition`."""
+
+    id = models.BigAutoField(primary_key=True)
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, db_index=False
+    )
+    customer_source = models.ForeignKey(CustomerSource, on_delete=models.CASCADE)
+    rule = models.CharField(max_length=16)
+    key = models.TextField()
+
+    class Meta:
+        db_table = "an_identity_key"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["customer_source", "rule", "key"], name="identity_key_once"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["organization", "rule", "key"], name="identity_key")
+        ]
+
+
+class IdentityDecision(models.Model):
+    """What a person said of two identities: the same (must) or not (cannot)."""
+
+    VERDICTS = (("must", "The same"), ("cannot", "Different"))
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE)
+    first = models.ForeignKey(
+        CustomerSource, on_delete=models.CASCADE, related_name="+"
+    )
+    second = models.ForeignKey(
+        CustomerSource, on_delete=models.CASCADE, related_name="+"
+    )
+    verdict = models.CharField(max_length=8, choices=VERDICTS)
+    decided_by = models.CharField(max_length=254)
+    decided_at = models.DateTimeField(auto_now_add=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "an_identity_decision"
+        indexes = [
+            models.Index(fields=["first"], name="identity_decision_a"),
+            models.Index(fields=["second"], name="identity_decision_b"),
+        ]
+
+
+class IdentityReview(models.Model):
+    """Evidence that was not followed, for a person to decide on."""
+
+    id = models.BigAutoField(primary_key=True)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE)
+    rule = models.CharField(max_length=16)
+    key = models.TextField()
+    members = models.JSONField()
+    """Ids of the identities the evidence speaks of."""
+    reason = models.TextField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    resolved_by = models.CharField(max_length=254, blank=True, default="")
+
+    class Meta:
+        db_table = "an_identity_review"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "rule", "key"],
+                name="identity_review_open",
+                condition=models.Q(resolved_at__isnull=True),
+            )
+        ]

@@ -228,6 +228,7 @@ CHURNGUARD_LOOPS: dict[str, float] = {
     "integrations.schedules.tick": 1.0,
     "integrations.runs.work": 0.5,
     "analytics.rollups.fold": 0.5,
+    "analytics.identity.resolve.tick": 1.0,
     "analytics.scoring.score_stale": 1.0,
     "analytics.batch.tick": 30.0,
     "monitoring.watch.tick": 5.0,

@@ -140,6 +140,9 @@ class CustomerSource(models.Model):
     links = models.JSONField(default=dict)
     custom = models.JSONField(default=dict)
     raw = models.JSONField(default=dict)
+    identity_stale_at = models.DateTimeField(null=True)
+    """Set by a database trigger when what identifies the row changes; identity
+    resolution clears it."""
     deleted_at = models.DateTimeField(null=True)
     deleted_version = models.BigIntegerField(null=True)
     """Version of the tombstone; the smallest bigint where the deletion was inferred,
@@ -160,6 +163,11 @@ class CustomerSource(models.Model):
             ),
             models.Index(fields=["organization", "domain"], name="cust_source_domain"),
             models.Index(fields=["organization", "email"], name="cust_source_email"),
+            models.Index(
+                fields=["identity_stale_at"],
+                name="cust_source_stale",
+                condition=Q(identity_stale_at__isnull=False),
+            ),
         ]
 
 
