@@ -224,7 +224,7 @@ def _usage(
     severity: Floats,
 ) -> Floats:
     weeks = np.arange(span.weeks, dtype=float)
-    share = np.cumprod(np.exp(rng.normal(0.0, 0.012, span.weeks)))
+    share: Floats = np.exp(np.cumsum(rng.normal(0.0, 0.012, span.weeks)))
     if who.cause in ("growth", "expansion"):
         share = share * np.linspace(1.0, rng.uniform(1.3, 1.9), span.weeks)
     if who.joined_at > span.start:

@@ -50,7 +50,7 @@ def make_usage(
     weeks = np.clip(days // 7, 0, span.weeks - 1)
     name = _names(rng, who, path, weeks)
     user = _users(rng, span, who, path, account, weeks)
-    value = np.round(np.exp(rng.normal(0.0, 1.0, n)), 4)
+    value: npt.NDArray[np.float64] = np.exp(rng.normal(0.0, 1.0, n)).round(4)
     begun = int((who.joined_at - span.start).total_seconds())
     keep = (second <= (span.now - span.start).total_seconds()) & (second >= begun)
     keep &= second >= 0
