@@ -52,7 +52,7 @@ def list_invitations(
 ) -> QuerySet[Invitation]:
     """Invitations that can still be accepted, newest first."""
     return (
-        organization.invitations.filter(_usable(now or timezone.now()))
+        organization.invitations.filter(usable(now or timezone.now()))
         .select_related("invited_by")
         .order_by("-pk")
     )
@@ -104,7 +104,7 @@ def revoke_invitation(request: HttpRequest, invitation: Invitation) -> None:
     _require_grant(request, invitation.role)
     with transaction.atomic():
         ended = Invitation.objects.filter(
-            Q(pk=invitation.pk) & _usable(timezone.now())
+            Q(pk=invitation.pk) & usable(timezone.now())
         ).update(revoked_at=timezone.now())
         if ended:
             audit.record(
@@ -121,7 +121,7 @@ def find_invitation(token: str) -> Invitation | None:
     """The invitation of this token if it can still be accepted."""
     return (
         Invitation.objects.select_related("organization")
-        .filter(Q(token_hash=_hash(token)) & _usable(timezone.now()))
+        .filter(Q(token_hash=_hash(token)) & usable(timezone.now()))
         .first()
     )
 
@@ -133,7 +133,7 @@ def accept(request: HttpRequest, invitation: Invitation, user: User) -> bool:
     """
     with transaction.atomic():
         taken = Invitation.objects.filter(
-            Q(pk=invitation.pk) & _usable(timezone.now())
+            Q(pk=invitation.pk) & usable(timezone.now())
         ).update(accepted_at=timezone.now())
         if not taken:
             return False
@@ -207,7 +207,8 @@ def remove(request: HttpRequest, membership: Membership) -> None:
         current.delete()
 
 
-def _usable(now: datetime) -> Q:
+def usable(now: datetime) -> Q:
+    """Invitations that can still be accepted at `now`."""
     return Q(accepted_at=None, revoked_at=None, expires_at__gt=now)
 
 
