@@ -23,6 +23,9 @@ POPULATION_DAYS = 365
 EVERYONE_BELOW_DAYS = 2 * POPULATION_DAYS
 """A log shorter than this cannot hold the population rule at training cutoffs too."""
 DAY_SPAN = 1 << 20
+AMOUNT_UNITS = 10_000
+"""Amounts are held in ten-thousandths: whole numbers add up exactly in any order."""
+LARGEST_AMOUNT = 1e10
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,8 @@ class EventLog:
     """One row per customer and day, sorted by both; built by `build_log`.
 
     `key` = customer * 2^20 + day, so one binary search finds any (customer, day).
-    `total_*` are running sums with a leading zero over all rows.
+    `total_*` are running sums with a leading zero over all rows. They are exact, so
+    that a sum over past rows does not change in its last bit with later rows.
     """
 
     customer_ids: NDArray[np.str_]
@@ -38,7 +42,7 @@ class EventLog:
     customer: IntArray
     day: IntArray
     total_events: FloatArray
-    total_amount: FloatArray | None
+    total_units: IntArray | None
     total_gap: FloatArray
     total_gap_squared: FloatArray
     longest_gap: FloatArray
@@ -50,6 +54,11 @@ class EventLog:
     def span_days(self) -> int:
         """Days from the first to the last day seen, both counted."""
         return self.last_day - self.first_day + 1
+
+    def amount(self, begin: IntArray, end: IntArray) -> FloatArray:
+        """Money in rows begin..end-1; only for a log with amounts."""
+        assert self.total_units is not None
+        return (self.total_units[end] - self.total_units[begin]) / AMOUNT_UNITS
 
     def position(self, customers: IntArray, day: int) -> IntArray:
         """First row at or after `day` of each customer."""
@@ -97,17 +106,19 @@ def build_log(
     # One running maximum for all customers: lifting each by its own step resets it.
     step = float(gap.max() + 1)
     longest = np.maximum.accumulate(gap + who * step) - who * step
-    spent = None
+    units = None
     if amount is not None:
-        known = np.nan_to_num(amount[active])
-        spent = _running(np.bincount(group, weights=known, minlength=len(unique_key)))
+        known = np.clip(np.nan_to_num(amount[active]), 0.0, LARGEST_AMOUNT)
+        per_day = np.zeros(len(unique_key), dtype=np.int64)
+        np.add.at(per_day, group, np.rint(known * AMOUNT_UNITS).astype(np.int64))
+        units = np.concatenate([[0], np.cumsum(per_day)])
     return EventLog(
         customer_ids=labels,
         key=unique_key,
         customer=who,
         day=when,
         total_events=_running(counts.astype(np.float64)),
-        total_amount=spent,
+        total_units=units,
         total_gap=_running(gap),
         total_gap_squared=_running(gap * gap),
         longest_gap=longest,
@@ -154,7 +165,7 @@ def snapshot(log: EventLog, cutoff: int, horizon: int) -> Snapshot:
     columns: dict[str, FloatArray] = {}
     columns |= _rhythm(log, who, cutoff)
     columns |= _windows(log, who, cutoff, horizon)
-    if log.total_amount is not None:
+    if log.total_units is not None:
         columns |= _amounts(log, who, cutoff)
     columns |= _purchase_model(log, who, cutoff, horizon)
     names = tuple(columns)
@@ -222,15 +233,14 @@ def _windows(
 
 
 def _amounts(log: EventLog, who: IntArray, cutoff: int) -> dict[str, FloatArray]:
-    assert log.total_amount is not None
     begin, end = log.position(who, 0), log.position(who, cutoff)
     columns = {}
     for days in (30, 90, 180, 365):
         start = log.position(who, cutoff - days)
-        columns[f"amount_{days}"] = log.total_amount[end] - log.total_amount[start]
-    total = log.total_amount[end] - log.total_amount[begin]
+        columns[f"amount_{days}"] = log.amount(start, end)
+    total = log.amount(begin, end)
     columns["amount_per_active_day"] = total / (end - begin)
-    last = log.total_amount[end] - log.total_amount[end - 1]
+    last = log.amount(end - 1, end)
     columns["amount_last"] = last
     columns["amount_last_by_mean"] = _ratio(last, columns["amount_per_active_day"])
     return columns

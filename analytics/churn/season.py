@@ -129,8 +129,8 @@ def _short_features(
         for days in (7, 15, 30, LOOKBACK_DAYS)
     ]
     columns.append(np.log1p(log.total_events[end] - log.total_events[start]))
-    if log.total_amount is not None:
-        columns.append(np.log1p(log.total_amount[end] - log.total_amount[start]))
+    if log.total_units is not None:
+        columns.append(np.log1p(log.amount(start, end)))
     return np.column_stack(columns)
 
 

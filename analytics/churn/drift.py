@@ -1,0 +1,107 @@
+"""Has the world moved since training? Shifted inputs, scores and churn rates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr
+
+FloatArray = NDArray[np.float64]
+
+WATCH_PSI = 0.1
+ACT_PSI = 0.25
+BINS = 10
+EMPTY_SHARE = 1e-4
+"""Stands in for an empty bin, whose logarithm would be infinite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bins:
+    """Edges fixed at training deciles and the training share of each bin.
+
+    The last share is that of blanks.
+    """
+
+    edges: FloatArray
+    shares: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """Population stability index of one column; state is "ok", "watch" or "act"."""
+
+    name: str
+    psi: float
+    state: str
+    missing_before: float
+    missing_now: float
+
+
+@dataclass(frozen=True, slots=True)
+class RateTest:
+    """Churners expected by the model against those that came, as a z-test."""
+
+    expected: float
+    observed: int
+    z: float
+    p_value: float
+
+
+def training_bins(values: ArrayLike) -> Bins:
+    """Decile bins of the training values; equal deciles are joined."""
+    column = np.asarray(values, dtype=np.float64)
+    known = column[np.isfinite(column)]
+    inner = np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1]) if len(known) else []
+    edges = np.unique(inner)
+    return Bins(edges, _shares(column, edges))
+
+
+def psi(bins: Bins, values: ArrayLike) -> float:
+    """Population stability index: sum of (now - then) * ln(now / then) over bins."""
+    now = np.maximum(_shares(np.asarray(values, dtype=np.float64), bins.edges), 0)
+    then = np.maximum(bins.shares, EMPTY_SHARE)
+    now = np.maximum(now, EMPTY_SHARE)
+    return float(((now - then) * np.log(now / then)).sum())
+
+
+def shift(name: str, bins: Bins, values: ArrayLike) -> Shift:
+    """The shift of one column against its training bins."""
+    column = np.asarray(values, dtype=np.float64)
+    value = psi(bins, column)
+    state = "act" if value >= ACT_PSI else "watch" if value >= WATCH_PSI else "ok"
+    now = float(1 - np.isfinite(column).mean()) if len(column) else 0.0
+    return Shift(name, value, state, float(bins.shares[-1]), now)
+
+
+def shifts(
+    training: FloatArray, current: FloatArray, names: Sequence[str]
+) -> list[Shift]:
+    """One shift per feature, largest first; both arrays (n, f) in the same order."""
+    found = [
+        shift(name, training_bins(training[:, place]), current[:, place])
+        for place, name in enumerate(names)
+    ]
+    return sorted(found, key=lambda one: -one.psi)
+
+
+def base_rate_test(outcomes: ArrayLike, probabilities: ArrayLike) -> RateTest:
+    """Whether the churners of a matured cohort agree with the predicted sum.
+
+    The variance is that of independent Bernoulli outcomes, sum p(1 - p).
+    """
+    y = np.asarray(outcomes, dtype=np.float64)
+    p = np.asarray(probabilities, dtype=np.float64)
+    expected, spread = float(p.sum()), float(np.sqrt((p * (1 - p)).sum()))
+    z = (float(y.sum()) - expected) / spread if spread > 0 else 0.0
+    return RateTest(expected, int(y.sum()), z, float(2 * ndtr(-abs(z))))
+
+
+def _shares(column: FloatArray, edges: FloatArray) -> FloatArray:
+    known = np.isfinite(column)
+    place = np.searchsorted(edges, column[known], side="left")
+    counts = np.bincount(place, minlength=len(edges) + 1).astype(np.float64)
+    counts = np.append(counts, len(column) - known.sum())
+    return counts / max(len(column), 1)

@@ -1,0 +1,115 @@
+"""Time to churn: a discrete-time hazard fitted on one row per customer and month.
+
+A customer seen for m months gives m rows; the last one has outcome 1 if the customer
+churned in that month. Whoever is still there simply stops giving rows, so censored
+customers need no special treatment (Singer and Willett 1993).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
+
+from analytics.churn.linear import Ridge, SplineBasis, fit_ridge
+from churnguard.errors import ConfigError
+
+FloatArray = NDArray[np.float64]
+
+STRENGTH = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hazard:
+    """Monthly churn probability given survival so far, by tenure and features."""
+
+    basis: SplineBasis
+    ridge: Ridge
+    longest: float
+    """Largest tenure seen; beyond it the hazard stays flat."""
+
+    def monthly(
+        self, features: FloatArray, tenure_months: ArrayLike, *, months: int
+    ) -> FloatArray:
+        """Hazard (n, months) of the coming months; month 0 is the next one."""
+        x = np.asarray(features, dtype=np.float64)
+        tenure = np.asarray(tenure_months, dtype=np.float64)
+        columns = []
+        for ahead in range(months):
+            now = np.minimum(tenure + ahead, self.longest)
+            design = self.basis.transform(np.column_stack([now, x]))
+            columns.append(expit(self.ridge.log_odds(design)))
+        return np.column_stack(columns)
+
+    def survival(
+        self, features: FloatArray, tenure_months: ArrayLike, *, months: int
+    ) -> FloatArray:
+        """Probability (n, months) of still being there after each coming month."""
+        hazard = self.monthly(features, tenure_months, months=months)
+        return np.cumprod(1 - hazard, axis=1)
+
+    def expected_months(
+        self, features: FloatArray, tenure_months: ArrayLike, *, months: int
+    ) -> FloatArray:
+        """Expected months until churn, counting at most `months` (restricted mean).
+
+        A customer who churns in the next month is counted with zero full months.
+        """
+        return self.survival(features, tenure_months, months=months).sum(axis=1)
+
+
+def person_months(
+    features: FloatArray, tenure_months: ArrayLike, churned: ArrayLike
+) -> tuple[FloatArray, FloatArray]:
+    """Rows (sum of tenures, 1 + f) with months lived first, and their outcomes.
+
+    tenure_months: whole months observed, at least 1; features stay as given for all
+    rows of a customer.
+    """
+    x = np.asarray(features, dtype=np.float64)
+    tenure = np.asarray(tenure_months, dtype=np.int64)
+    ended = np.asarray(churned, dtype=np.float64)
+    if len(tenure) == 0 or tenure.min() < 1:
+        raise ConfigError("Every customer needs at least one observed month.")
+    who = np.repeat(np.arange(len(tenure)), tenure)
+    first = np.concatenate([[0], np.cumsum(tenure)[:-1]])
+    month = np.arange(len(who)) - first[who]
+    outcomes = np.zeros(len(who))
+    outcomes[np.cumsum(tenure) - 1] = ended
+    return np.column_stack([month.astype(np.float64), x[who]]), outcomes
+
+
+def fit_hazard(
+    features: FloatArray,
+    tenure_months: ArrayLike,
+    churned: ArrayLike,
+    *,
+    strength: float = STRENGTH,
+) -> Hazard:
+    """The hazard for these customers; ConfigError where nobody churned, or all did
+    in their first month."""
+    rows, outcomes = person_months(features, tenure_months, churned)
+    if outcomes.min() == outcomes.max():
+        raise ConfigError("A hazard needs months with churn and months without.")
+    basis = SplineBasis().fit(rows)
+    ridge = fit_ridge(basis.transform(rows), outcomes, strength=strength)
+    return Hazard(basis, ridge, float(rows[:, 0].max()))
+
+
+def concordance(tenure: ArrayLike, churned: ArrayLike, risk: ArrayLike) -> float:
+    """Harrell's C: share of comparable pairs where the earlier churner had more risk.
+
+    O(n * churners); NaN without a comparable pair.
+    """
+    time = np.asarray(tenure, dtype=np.float64)
+    ended = np.asarray(churned, dtype=bool)
+    score = np.asarray(risk, dtype=np.float64)
+    right = pairs = 0.0
+    for place in np.flatnonzero(ended):
+        later = time > time[place]
+        pairs += later.sum()
+        right += (score[place] > score[later]).sum()
+        right += 0.5 * (score[place] == score[later]).sum()
+    return right / pairs if pairs else float("nan")
