@@ -56,6 +56,8 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
 _RENAMED = {"record_count": "recordCount", "duration_ms": "duration"}
 _TYPED = {"entity": str, "recordCount": int, "duration": float, "error": str}
 _OUR_HANDLER = "churnguard"
+_CHATTY = ("celery.beat", "celery.worker.strategy", "celery.app.trace", "httpx")
+"""They report each tick and each call; what matters of it we log ourselves."""
 _TAMED = (
     "django",
     "django.server",
@@ -87,6 +89,8 @@ def configure(config: Mapping[str, Any]) -> None:
         logger.handlers, logger.propagate = [], True
     if not config.get("access", False):
         logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     structlog.configure(
         processors=[

@@ -16,7 +16,7 @@ from churnguard.errors import ConfigError
 from churnguard.runtime import home as homes
 from churnguard.runtime import processes, web
 from churnguard.runtime.postgres import EmbeddedPostgres
-from churnguard.runtime.roles import command
+from churnguard.runtime.roles import command, sample_life
 from churnguard.runtime.roles import roles as product_roles
 from churnguard.runtime.services import Service
 from churnguard.runtime.stream import LogStream
@@ -117,6 +117,8 @@ def _run(
             stream.say("Starting web, worker and beat")
             supervisor.start(roles(env, home), timeout_s=120)
             _first_start(supervisor, home, options, env, stream, manage)
+            if homes.read_demo().get("sample"):
+                supervisor.start([sample_life(env)], timeout_s=60)
             stream.say(_greeting(time.monotonic() - begun))
             supervisor.watch()
         except StopRequestedError:

@@ -39,6 +39,11 @@ def roles(env: Mapping[str, str], home: Path) -> list[Service]:
     ]
 
 
+def sample_life(env: Mapping[str, str]) -> Service:
+    """What keeps the sample company living: it posts what its users do now."""
+    return _role("sample", env, str(CHECKOUT / "manage.py"), "demo", "--live")
+
+
 def become(name: str) -> None:
     """Turn this process into the role `name`. Raises ConfigError for an unknown one."""
     known = {role.name: role for role in roles(os.environ, ensure())}
