@@ -34,8 +34,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.markexpr = "not slow and not bench"
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip browser tests where there is no browser, and say so."""
+    """Put browser tests last; skip them where there is no browser, and say so.
+
+    Last, because Playwright leaves an event loop running in the main thread, in which
+    no later test could start one of its own.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
     if chromium_path() is not None:
         return
     reason = "no Chromium on this machine (apt-get install chromium, or set CHROMIUM)"

@@ -51,7 +51,8 @@ def ensure() -> None:
         INTEGRATION_ENCRYPTION_KEY=base64.urlsafe_b64encode(bytes(32)).decode(),
         PROMETHEUS_MULTIPROC_DIR=str(home / "prometheus"),
     )
-    (home / "prometheus").mkdir()
+    for name in ("prometheus", "static"):
+        (home / name).mkdir()
 
 
 def temporary_home() -> Path:

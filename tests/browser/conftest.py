@@ -31,9 +31,6 @@ from playwright.sync_api import BrowserContext, Page
 
 from tests.conftest import chromium_path
 
-# Playwright's sync interface runs an event loop; the ORM would refuse to work in it.
-os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-
 APPLICATION = "churnguard.asgi:application"
 CHECKOUT = Path(__file__).resolve().parents[2]
 AXE = CHECKOUT / "tests" / "vendor" / "axe" / "axe.min.js"
@@ -97,6 +94,15 @@ class Guard:
     def _on_response(self, response: Any) -> None:
         if response.status >= 400:
             self.note(f"{response.status} {response.url}")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def orm_beside_a_loop() -> None:
+    """Playwright's sync interface runs an event loop; the ORM would refuse to work.
+
+    Not at import: other tests must still see that refusal.
+    """
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 
 
 @pytest.fixture(scope="session")
