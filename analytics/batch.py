@@ -18,7 +18,7 @@ from django.utils import timezone
 from analytics import queries, scoring
 from analytics.models import AnalysisRun, HealthScore
 from churnguard.clock import next_time
-from churnguard.models import Batch, Customer, OrgDay, Organization, Schedule, Ticket
+from churnguard.models import Batch, Customer, Organization, OrgDay, Schedule, Ticket
 
 log = logging.getLogger(__name__)
 
@@ -120,10 +120,12 @@ def mark_all_stale(org_id: int, now: datetime) -> int:
     while True:
         with transaction.atomic(), connection.cursor() as cur:
             cur.execute(
-                "WITH chunk AS (SELECT id FROM cg_customer WHERE organization_id = %s "
+                "WITH chunk AS (SELECT id FROM cg_customer "
+                "  WHERE organization_id = %s "
                 "  AND id > %s AND merged_into_id IS NULL ORDER BY id LIMIT %s "
                 "  FOR UPDATE) "
-                "UPDATE cg_customer c SET score_stale_at = coalesce(score_stale_at, %s) "
+                "UPDATE cg_customer c "
+                "SET score_stale_at = coalesce(score_stale_at, %s) "
                 "FROM chunk WHERE c.id = chunk.id RETURNING c.id",
                 [org_id, last, _CHUNK, now],
             )

@@ -97,7 +97,7 @@ def list_moments(
     parts = " UNION ALL ".join(f"({_PARTS[kind]})" for kind in kinds)
     with connection.cursor() as cur:
         cur.execute(
-            "WITH refs AS (SELECT id, source_id FROM cg_customer_source "  # noqa: S608
+            "WITH refs AS (SELECT id, source_id FROM cg_customer_source "
             "WHERE customer_id = %(customer)s) "
             f"SELECT m.*, src.name FROM ({parts}) AS m (at, kind, source_id, title, "
             "facts) JOIN cg_source src ON src.id = m.source_id "

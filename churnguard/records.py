@@ -177,7 +177,7 @@ class ConversationRecord(Record, frozen=True, kw_only=True):
 
 
 class SurveyResponseRecord(Record, frozen=True, kw_only=True):
-    """kind: nps (0-10), csat, ces, pulse. score in the survey's scale_min..scale_max."""
+    """kind: nps (0-10), csat, ces, pulse. score: within scale_min..scale_max."""
 
     TYPE: ClassVar[str] = "survey_response"
     customer_id: str | None = None

@@ -55,7 +55,7 @@ def _feed_ages(cur: Cursor, org_id: int, now: datetime) -> dict[str, dict[int, f
     """Kind of fact -> source id -> days since that source was last heard of."""
     columns = ", ".join(f"EXISTS ({sql})" for sql in FEEDS.values())
     cur.execute(
-        f"SELECT s.id, (SELECT max(b.received_at) FROM cg_batch b "  # noqa: S608
+        f"SELECT s.id, (SELECT max(b.received_at) FROM cg_batch b "
         f"WHERE b.source_id = s.id), {columns} FROM cg_source s "
         "WHERE s.organization_id = %s",
         [org_id],

@@ -62,7 +62,7 @@ def _plan(
     facts: CustomerFacts,
 ) -> None:
     cur.execute(
-        "SELECT s.customer_id, "  # noqa: S608
+        "SELECT s.customer_id, "
         f"sum(b.mrr_minor) FILTER (WHERE b.status IN {_LIVE} "
         "  AND (b.ended_at IS NULL OR b.ended_at > %(now)s)), "
         "sum(old.mrr_minor), "

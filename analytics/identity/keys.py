@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-FREE_MAIL = frozenset(
-    """
+_FREE_MAIL = """
     gmail.com googlemail.com outlook.com hotmail.com hotmail.co.uk hotmail.fr live.com
     live.co.uk msn.com yahoo.com yahoo.co.uk yahoo.co.in yahoo.fr yahoo.de yahoo.co.jp
     ymail.com rocketmail.com icloud.com me.com mac.com aol.com aim.com gmx.com gmx.de
     gmx.net gmx.at gmx.ch web.de t-online.de freenet.de mail.com email.com
-    protonmail.com proton.me pm.me tutanota.com tuta.io fastmail.com fastmail.fm hey.com zoho.com
+    protonmail.com proton.me pm.me tutanota.com tuta.io fastmail.com fastmail.fm
+    hey.com zoho.com
     zohomail.com yandex.com yandex.ru mail.ru bk.ru inbox.ru list.ru rambler.ru qq.com
     163.com 126.com sina.com foxmail.com naver.com daum.net hanmail.net rediffmail.com
     laposte.net orange.fr wanadoo.fr free.fr sfr.fr libero.it virgilio.it tiscali.it
@@ -23,19 +23,18 @@ FREE_MAIL = frozenset(
     mailinator.com guerrillamail.com 10minutemail.com yopmail.com trashmail.com
     tempmail.com temp-mail.org sharklasers.com getnada.com dispostable.com
     example.com example.org example.net test.com localhost
-    """.split()
-)
+"""
+FREE_MAIL = frozenset(_FREE_MAIL.split())
 """Mailboxes of the public, of access providers, and throw-away ones."""
 
-ROLE_NAMES = frozenset(
-    """
+_ROLE_NAMES = """
     abuse accounting accounts admin administrator billing careers contact dev
     development finance hello help helpdesk hi hr info invoice invoices it jobs legal
     mail marketing me news newsletter no-reply noreply do-not-reply donotreply office
     ops orders payments postmaster press privacy purchasing root sales security service
     services support sysadmin team tech test webmaster
-    """.split()
-)
+"""
+ROLE_NAMES = frozenset(_ROLE_NAMES.split())
 """Local parts that stand for a function, not a person."""
 
 BLOCKED = frozenset(

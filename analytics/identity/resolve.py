@@ -121,7 +121,8 @@ def _store_keys(cur: Cursor, org_id: int, identities: list[Identity]) -> None:
         [[one.id for one in identities]],
     )
     with cur.copy(
-        "COPY an_identity_key (organization_id, customer_source_id, rule, key) FROM STDIN"
+        "COPY an_identity_key (organization_id, customer_source_id, rule, key) "
+        "FROM STDIN"
     ) as copy:
         for ref, rule, key in rows:
             copy.write_row((org_id, ref, rule, key))
@@ -175,8 +176,8 @@ def _apply(cur: Cursor, org_id: int, found: Partition, now: datetime) -> int:
     were created with, so the answer does not depend on the way there."""
     ids = [pk for entity in found.entities for pk in entity]
     cur.execute(
-        "SELECT DISTINCT ON (l.customer_source_id) l.customer_source_id, l.customer_id, "
-        "c.customer_id FROM cg_identity_link l "
+        "SELECT DISTINCT ON (l.customer_source_id) l.customer_source_id, "
+        "l.customer_id, c.customer_id FROM cg_identity_link l "
         "JOIN cg_customer_source c ON c.id = l.customer_source_id "
         "WHERE l.customer_source_id = ANY(%s) ORDER BY l.customer_source_id, l.id",
         [ids],

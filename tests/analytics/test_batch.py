@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from analytics import batch
 from analytics.models import AnalysisRun
-from churnguard.models import Customer, OrgDay, Organization, Schedule
+from churnguard.models import Customer, Organization, OrgDay, Schedule
 
 EVENING = datetime(2026, 11, 20, 22, tzinfo=UTC)
 DUE = datetime(2026, 11, 21, 2, tzinfo=UTC)

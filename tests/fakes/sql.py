@@ -204,8 +204,8 @@ class MariaDb:
         data = self.folder / "data"
         is_root = os.geteuid() == 0
         user = ["--user=root"] if is_root else []
-        subprocess.run(  # noqa: S603
-            [  # noqa: S607
+        subprocess.run(
+            [
                 "mariadb-install-db",
                 f"--datadir={data}",
                 "--skip-test-db",
@@ -216,8 +216,8 @@ class MariaDb:
             capture_output=True,
         )
         self.port = _free_port()
-        self.process = subprocess.Popen(  # noqa: S603
-            [  # noqa: S607
+        self.process = subprocess.Popen(
+            [
                 "mariadbd",
                 "--no-defaults",
                 f"--datadir={data}",

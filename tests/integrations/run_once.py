@@ -1,4 +1,5 @@
-"""Work on one run in a process of its own: `python -m tests.integrations.run_once PK`."""
+"""Work on one run in a process of its own:
+`python -m tests.integrations.run_once PK`."""
 
 from __future__ import annotations
 

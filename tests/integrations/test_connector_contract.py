@@ -351,7 +351,7 @@ def test_a_killed_worker_costs_at_most_one_page(
         ids = fake.seed(35)
         run = runs.start(bench.integration, mode="full", streams=[fake.stream])
         server.calls.clear()
-        ended = subprocess.run(  # noqa: S603
+        ended = subprocess.run(
             [sys.executable, "-m", "tests.integrations.run_once", str(run.pk)],
             env={
                 **os.environ,

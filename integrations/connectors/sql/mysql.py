@@ -8,15 +8,11 @@ set otherwise. Not covered: the binary log, and deletes between id sweeps.
 
 from __future__ import annotations
 
-import base64
 import socket
 import ssl
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
-from decimal import Decimal
 from typing import Any, ClassVar
 
-import msgspec
 import pymysql
 from pymysql.constants import ER
 from pymysql.cursors import SSCursor
@@ -24,6 +20,7 @@ from pymysql.cursors import SSCursor
 from churnguard.errors import AuthenticationError, ConfigError, TransientError
 from integrations.connectors.base import Column, Field, JsonDict
 from integrations.connectors.sql.base import COMMON_FIELDS, Bound, SqlConnector, Table
+from integrations.connectors.sql.mysql_values import READERS, from_json, plain, utc
 
 _TYPES = {
     "tinyint": "integer",
@@ -152,7 +149,7 @@ class MysqlConnector(SqlConnector):
 
     def newest(self, table: Table, watermark: str) -> Any:
         name = _quote(watermark)
-        ((found,),) = self._fetch(f"SELECT max({name}) FROM {_place(table)}")  # noqa: S608
+        ((found,),) = self._fetch(f"SELECT max({name}) FROM {_place(table)}")
         return None if found is None else self._reader(table, watermark)(found)
 
     def has_offset(self, type_name: str) -> bool:
@@ -171,7 +168,7 @@ class MysqlConnector(SqlConnector):
 
     def _drop(self) -> None:
         if self._connection is not None:
-            self._connection._force_close()  # noqa: SLF001 - close() would wait
+            self._connection._force_close()
             self._connection = None
 
     def _fetch(self, query: str, values: Any = None) -> list[tuple[Any, ...]]:
@@ -244,11 +241,11 @@ class MysqlConnector(SqlConnector):
 
     def _reader(self, table: Table, name: str) -> Any:
         if (table.name, name) in self._json:
-            return _from_json
+            return from_json
         kind = table.types[name].split("(")[0].split()[0]
         if kind == "timestamp":
-            return _utc
-        return _READERS.get(kind, _plain)
+            return utc
+        return READERS.get(kind, plain)
 
     def _grouped(self, found: list[tuple[Any, ...]]) -> list[Table]:
         by_name: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
@@ -340,7 +337,7 @@ def _query(table: Table, names: list[str], bound: Bound) -> tuple[str, list[Any]
         if value is not None:
             where.append(f"{_quote(bound.watermark)} {operator} %s")
             values.append(_parameter(table, bound.watermark, value))
-    query = f"SELECT {_list(names)} FROM {_place(table)}"  # noqa: S608 - quoted names
+    query = f"SELECT {_list(names)} FROM {_place(table)}"
     if where:
         query += f" WHERE {' AND '.join(where)}"
     if bound.order:
@@ -367,43 +364,3 @@ def _list(names: Any) -> str:
 
 def _place(table: Table) -> str:
     return f"{_quote(table.schema)}.{_quote(table.name)}"
-
-
-def _plain(value: Any) -> Any:
-    """JSON-safe by the type the driver chose."""
-    if isinstance(value, (bool, int, str)):
-        return value
-    if isinstance(value, float):
-        return value
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, (datetime, date)):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, (bytes, bytearray)):
-        return base64.b64encode(value).decode()
-    return str(value)
-
-
-def _moment_text(value: Any) -> str | None:
-    """Zero dates ("0000-00-00 ...") are null."""
-    return value.isoformat() if isinstance(value, (datetime, date)) else None
-
-
-def _utc(value: Any) -> str | None:
-    return f"{value.isoformat()}+00:00" if isinstance(value, datetime) else None
-
-
-def _from_json(value: Any) -> Any:
-    try:
-        return msgspec.json.decode(value)
-    except msgspec.DecodeError:
-        return value
-
-
-def _bits(value: Any) -> int:
-    return int.from_bytes(value, "big") if isinstance(value, bytes) else int(value)
-
-
-_READERS = {"datetime": _moment_text, "date": _moment_text, "bit": _bits}

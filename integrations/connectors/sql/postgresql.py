@@ -13,6 +13,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
@@ -182,7 +183,7 @@ class PostgresqlConnector(SqlConnector):
                 file.write(certificate + "\n")
             return psycopg.connect(autocommit=True, sslrootcert=path, **given)
         finally:
-            os.unlink(path)
+            Path(path).unlink()
 
     def _guarded(self) -> _Guarded:
         return _Guarded(self)
