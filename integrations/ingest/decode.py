@@ -8,7 +8,7 @@ slowly and forgivingly, so that one odd record costs only itself.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from integrations.ingest import convert
 from integrations.ingest.answers import IngestError, RecordProblem
 from integrations.ingest.convert import FieldProblem
 from integrations.ingest.texts import (
+    check_numbers,
     content_id,
     encode_properties,
     event_as_sent,
@@ -105,6 +106,7 @@ class _Reader:
     def __init__(self, received_at: datetime, max_records: int) -> None:
         self.decoded = Decoded()
         self._received_at = received_at
+        self._latest = received_at + quality.AHEAD
         self._max_records = max_records
 
     def read_document(self, body: bytes) -> None:
@@ -228,26 +230,49 @@ class _Reader:
     def _take_event(self, index: int, event: _Event) -> None:
         """The fast way; whatever is unusual goes to `_take_object`."""
         properties = bytes(event.properties)
-        moment = event.timestamp
-        usual = event.type == "event" and properties[:1] == b"{"
-        if moment is not None:
+        prepared = self._prepare_usual(event, properties)
+        if prepared is None:
+            self._take_object(index, _as_object(event, properties))
+            return
+        self.decoded.items.append(prepared)
+        self.decoded.positions.append(index)
+
+    def _prepare_usual(self, event: _Event, properties: bytes) -> PreparedEvent | None:
+        """The event, checked, or None for what takes a closer look."""
+        event_id, name, moment = event.event_id, event.event, event.timestamp
+        customer, user, value = event.customer_id, event.user_id, event.value
+        if (
+            event_id is None
+            or event.type != "event"
+            or properties[:1] != b"{"
+            or b"\\u" in properties
+            or moment is None
+        ):
+            return None
+        if not isinstance(moment, datetime) or moment.tzinfo is not UTC:
             try:
                 moment = parse_time(moment)
             except ValueError:
-                usual = False
-        if not usual or b"\\u" in properties:
-            self._take_object(index, _as_object(event, properties))
-            return
-        assert moment is None or isinstance(moment, datetime)
-        self._add_event(
-            index,
-            event_id=event.event_id,
-            name=event.event,
-            customer_id=event.customer_id,
-            user_id=event.user_id,
-            moment=moment,
-            value=event.value,
-            properties=properties,
+                return None
+        if not quality.EARLIEST_EVENT <= moment <= self._latest:
+            return None
+        if customer is not None and not isinstance(customer, str):
+            customer = str(customer)
+        event_id = str(event_id)
+        user = "" if user is None else str(user)
+        if not (
+            0 < len(event_id) <= quality.MOST_ID
+            and 0 < len(name) <= quality.MOST_ID
+            and (customer is None or 0 < len(customer) <= quality.MOST_ID)
+            and len(user) <= quality.MOST_ID
+        ):
+            return None
+        # A NUL in any of them would be the fifth.
+        if f"{event_id}\0{name}\0{customer}\0{user}\0".count("\0") != 4:
+            return None
+        content = content_of(name, customer, user, moment, value, properties)
+        return PreparedEvent(
+            event_id, name, moment, customer, user, value, properties, content
         )
 
     def _take_object(self, index: int, obj: Any) -> None:
@@ -258,6 +283,7 @@ class _Reader:
         kind = "unknown"
         try:
             kind = convert.type_of(obj)
+            check_numbers(obj)
             if kind != "event":
                 self._add(index, convert.to_entity(obj, kind))
                 return

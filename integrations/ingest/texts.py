@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from datetime import datetime
 from hashlib import blake2b
@@ -74,6 +75,21 @@ def content_id(
     except UnicodeEncodeError:
         text = repr(parts).encode("utf-8", "surrogatepass")
     return f"content_{blake2b(text, digest_size=16).hexdigest()}"
+
+
+def check_numbers(value: Any) -> None:
+    """Raise FieldProblem where a number is larger than any float: it would be lost."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, float) and not math.isfinite(each):
+            raise FieldProblem(
+                "number_out_of_range", "", "A number in the record is too large."
+            )
+        if isinstance(each, dict):
+            waiting += each.values()
+        elif isinstance(each, list):
+            waiting += each
 
 
 def parse_loosely(text: bytes) -> Any:

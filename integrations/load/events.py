@@ -8,10 +8,10 @@ the events of those keys are copied straight into the month partitions.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from psycopg import Cursor
@@ -33,14 +33,15 @@ _SAME_AS_STORED = (
     "AND value IS NOT DISTINCT FROM %s AND properties = %s::jsonb"
 )
 _COPY = (
-    "COPY cg_usage_event (event_key, organization_id, source_id, batch_id, "
-    "customer_source_id, ts, received_at, value, name, event_id, user_key, properties) "
+    "COPY cg_usage_event (event_key, organization_id, source_id, batch_id, ts, "
+    "received_at, customer_source_id, value, name, event_id, user_key, properties) "
     "FROM STDIN (FORMAT BINARY)"
 )
-_FIXED = struct.Struct(">hi16siqiqiq")
-_NUMBER = struct.Struct(">iq")
+_FIXED = struct.Struct(">hi16siqiqiqiqiqiq")
+_ANONYMOUS = struct.Struct(">hi16siqiqiqiqiqi")
 _FLOAT = struct.Struct(">id")
 _SIZE = struct.Struct(">i")
+T = TypeVar("T")
 _NULL = b"\xff\xff\xff\xff"
 
 _encoder = msgspec.json.Encoder(order="deterministic")
@@ -175,22 +176,24 @@ class Row(msgspec.Struct, gc=False):
     event: PreparedEvent
 
 
-def claim_keys(cur: Cursor, rows: Mapping[bytes, Row]) -> set[bytes]:
-    """Store the keys; returns those that were new. rows: by key, each key once."""
+def claim_keys(
+    cur: Cursor, rows: Mapping[bytes, Row], meanwhile: Callable[[], T]
+) -> tuple[set[bytes], T]:
+    """Store the keys; (those that were new, what `meanwhile` returned).
+
+    rows: by key, each key once. meanwhile: runs while the database works.
+    """
     keys = sorted(rows)
-    cur.execute(
-        _INSERT_KEYS,
-        [
-            wire.uuid_array(keys),
-            wire.int8_array([rows[key].event.content for key in keys]),
-        ],
-        binary=True,
-    )
+    contents = wire.int8_array([rows[key].event.content for key in keys])
+    with cur.connection.pipeline() as pipeline:
+        cur.execute(_INSERT_KEYS, [wire.uuid_array(keys), contents], binary=True)
+        pipeline.sync()
+        done = meanwhile()
     found = cur.pgresult
     assert found is not None
     if found.ntuples == len(keys):
-        return set(keys)
-    return {found.get_value(i, 0) or b"" for i in range(found.ntuples)}
+        return set(keys), done
+    return {found.get_value(i, 0) or b"" for i in range(found.ntuples)}, done
 
 
 def split_known(
@@ -242,20 +245,10 @@ def same_content(one: PreparedEvent, other: PreparedEvent) -> bool:
     )
 
 
-def copy_rows(
-    cur: Cursor,
-    rows: Iterable[Row],
-    *,
-    lines: list[tuple[int, int, int, int]],
-    refs: Mapping[tuple[int, str], int],
-) -> None:
-    """Copy the rows into the event table.
-
-    lines: per lot (organization id, source id, batch id, received_at in PostgreSQL's
-    microseconds). refs: (source id, customer_id) -> id of the CustomerSource.
-    """
+def copy_rows(cur: Cursor, rows: Iterable[bytes]) -> None:
+    """Copy encoded rows into the event table."""
     with cur.copy(_COPY) as copy:
-        for chunk in wire.chunks(_encode(rows, lines, refs)):
+        for chunk in wire.chunks(rows):
             copy.write(chunk)
 
 
@@ -267,34 +260,56 @@ def _parsed(text: bytes) -> Any:
         return text.decode()
 
 
-def _encode(
+def encode_rows(
     rows: Iterable[Row],
     lines: list[tuple[int, int, int, int]],
     refs: Mapping[tuple[int, str], int],
-) -> Iterator[bytes]:
-    fixed, number, size, micros = _FIXED.pack, _NUMBER.pack, _SIZE.pack, wire.micros
+) -> list[bytes]:
+    """The rows as binary COPY takes them.
+
+    lines: per lot (organization id, source id, batch id, received_at in PostgreSQL's
+    microseconds). refs: (source id, customer_id) -> id of the CustomerSource.
+    """
+    fixed, anonymous, sized = _FIXED.pack, _ANONYMOUS.pack, _SIZE.pack
+    micros, join = wire.micros, b"".join
+    names: dict[str, bytes] = {}
+    out = []
     for row in rows:
         event = row.event
         org_id, source_id, batch_id, received = lines[row.lot]
-        name = event.name.encode()
+        ts = micros(event.ts)
+        if event.customer_id is None:
+            head = anonymous(
+                12, 16, row.key, 8, org_id, 8, source_id, 8, batch_id, 8, ts, 8,
+                received, -1,
+            )  # fmt: skip
+        else:
+            ref = refs[source_id, event.customer_id]
+            head = fixed(
+                12, 16, row.key, 8, org_id, 8, source_id, 8, batch_id, 8, ts, 8,
+                received, 8, ref,
+            )  # fmt: skip
+        name = names.get(event.name)
+        if name is None:
+            text = event.name.encode()
+            name = names[event.name] = sized(len(text)) + text
         event_id = event.event_id.encode()
         user = event.user_id.encode()
-        customer = event.customer_id
-        yield b"".join(
-            (
-                fixed(12, 16, row.key, 8, org_id, 8, source_id, 8, batch_id),
-                _NULL if customer is None else number(8, refs[source_id, customer]),
-                number(8, micros(event.ts)),
-                number(8, received),
-                _NULL if event.value is None else _FLOAT.pack(8, event.value),
-                size(len(name)),
-                name,
-                size(len(event_id)),
-                event_id,
-                size(len(user)),
-                user,
-                size(len(event.properties) + 1),
-                b"\x01",
-                event.properties,
+        properties = event.properties
+        out.append(
+            join(
+                (
+                    head,
+                    _NULL if event.value is None else _FLOAT.pack(8, event.value),
+                    name,
+                    sized(len(event_id)),
+                    event_id,
+                    sized(len(user)),
+                    user,
+                    sized(len(properties) + 1),
+                    b"\x01",
+                    properties,
+                )
             )
         )
+    return out

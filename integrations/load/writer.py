@@ -108,10 +108,8 @@ def write_lots(
     customers.mark_stale(cur, touched, now)
     quarantine.store(cur, tallies, now)
     results = [tally.result() for tally in tallies]
-    cur.executemany(
-        _INSERT_LINE,
-        [_line(tally, result) for tally, result in zip(tallies, results, strict=True)],
-    )
+    for tally, result in zip(tallies, results, strict=True):
+        cur.execute(_INSERT_LINE, _line(tally, result))
     return results
 
 
@@ -275,22 +273,6 @@ def _write_events(cur: Cursor, tallies: list[Tally], refs: Refs) -> None:
                 _refuse_event(tally, row)
     if not first:
         return
-    new = events.claim_keys(cur, first)
-    rows = list(first.values())
-    if len(new) < len(first):
-        known = [row for row in rows if row.key not in new]
-        rows = [row for row in rows if row.key in new]
-        sources = [tally.lot.source_id for tally in tallies]
-        repeats, conflicts = events.split_known(cur, known, refs, sources)
-        for row in repeats:
-            tallies[row.lot].repeats.append(row.index)
-        for row in conflicts:
-            _refuse_event(tallies[row.lot], row)
-    for row in rows:
-        tally = tallies[row.lot]
-        tally.inserted += 1
-        tally.stored_events += 1
-        tally.seen(row.event.ts)
     lines = [
         (
             tally.lot.org_id,
@@ -300,8 +282,34 @@ def _write_events(cur: Cursor, tallies: list[Tally], refs: Refs) -> None:
         )
         for tally in tallies
     ]
+    rows = list(first.values())
+    new, encoded = events.claim_keys(
+        cur, first, lambda: events.encode_rows(rows, lines, refs)
+    )
+    if len(new) < len(rows):
+        _sort_known(cur, tallies, [row for row in rows if row.key not in new], refs)
+        encoded = [
+            each for row, each in zip(rows, encoded, strict=True) if row.key in new
+        ]
+        rows = [row for row in rows if row.key in new]
+    for row in rows:
+        tally = tallies[row.lot]
+        tally.inserted += 1
+        tally.stored_events += 1
+        tally.seen(row.event.ts)
     if rows:
-        events.copy_rows(cur, rows, lines=lines, refs=refs)
+        events.copy_rows(cur, encoded)
+
+
+def _sort_known(
+    cur: Cursor, tallies: list[Tally], known: list[events.Row], refs: Refs
+) -> None:
+    sources = [tally.lot.source_id for tally in tallies]
+    repeats, conflicts = events.split_known(cur, known, refs, sources)
+    for row in repeats:
+        tallies[row.lot].repeats.append(row.index)
+    for row in conflicts:
+        _refuse_event(tallies[row.lot], row)
 
 
 def _refuse_event(tally: Tally, row: events.Row) -> None:

@@ -144,7 +144,8 @@ def test_a_bad_request_does_not_hurt_its_neighbours(
     release, _held = hold_writer(writer, shop)
     now = datetime.now(UTC)
     unstorable = decode(
-        b'[{"event_id":"x","event":"x","properties":{"n":1e999999}}]',
+        b'{"event_id":"x","event":"x","timestamp":"2026-01-01T00:00:00Z",'
+        b'"properties":{"n":1e999999}}',
         ndjson=False,
         received_at=now,
         max_records=1,

@@ -225,9 +225,14 @@ def test_bad_records_are_kept_aside_and_the_good_ones_land(door: Door) -> None:
         (b'[{"event_id":"\\udc00","event":"x"}, GOOD]', "bad_text"),
         (b'[{"type":"ticket","id":"t","subject":"\\ud800"}, GOOD]', "bad_text"),
         (b'[{"type":"ticket","id":"t","more":{"a":"\\u0000"}}, GOOD]', "bad_text"),
-        (b'[{"event_id":"e2","event":"x","value":1e999}, GOOD]', "wrong_type"),
+        (b'[{"event_id":"e2","event":"x","value":1e999}, GOOD]', "number_out_of_range"),
         (
             b'[{"event_id":"e2","event":"x","properties":{"n":1e999999}}, GOOD]',
+            "number_out_of_range",
+        ),
+        (
+            b'[{"event_id":"e2","event":"x","timestamp":"2026-01-01T00:00:00Z",'
+            b'"properties":{"n":1e999999}}, GOOD]',
             "unstorable",
         ),
         (
