@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from analytics.churn import blend, eventlog, leakage, metrics, model, season
+from analytics.churn.threads import limited_threads
 from churnguard.errors import ConfigError
 
 FloatArray = NDArray[np.float64]
@@ -129,10 +130,11 @@ def run(
         )
     cohorts: dict[int, Cohort] = {}
     results = []
-    for day in tests:
-        result = _test_one(log, day, horizon, cohorts, seed)
-        if result is not None:
-            results.append(result)
+    with limited_threads():
+        for day in tests:
+            result = _test_one(log, day, horizon, cohorts, seed)
+            if result is not None:
+                results.append(result)
     if not results:
         raise ConfigError(
             f"Not enough outcomes: no cutoff has {FEWEST_CHURNERS} churned and as many "

@@ -8,18 +8,17 @@ never by test rows. No class weights and no resampling, because both spoil calib
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import joblib
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
-from threadpoolctl import threadpool_limits
 
 from analytics.churn import blend, metrics, trees
 from analytics.churn.linear import Ridge, SplineBasis, fit_ridge
+from analytics.churn.threads import limited_threads
 from churnguard.errors import ConfigError
 
 FloatArray = NDArray[np.float64]
@@ -33,8 +32,6 @@ STRENGTHS = (300.0, 100.0, 30.0, 10.0, 3.0)
 SMALL_SAMPLE_STRENGTH = 100.0
 INNER_FOLDS = 5
 BAGS = 4
-THREADS = 1
-"""One: on shared cores two OpenMP threads wait for each other far longer."""
 MAX_RIDGE_ROWS = 60_000
 CHOOSE_RIDGE_ROWS = 20_000
 """Enough rows to tell one ridge strength from another."""
@@ -90,13 +87,6 @@ class ChurnModel:
         if not isinstance(model, ChurnModel):
             raise ConfigError("The stored bytes hold no churn model.")
         return model
-
-
-@contextmanager
-def limited_threads(threads: int = THREADS) -> Iterator[None]:
-    """Bounds OpenMP and BLAS threads: two pools on few cores fight for minutes."""
-    with threadpool_limits(limits=threads):
-        yield
 
 
 def fit(

@@ -162,8 +162,9 @@ def _guess_positive(target: str, values: list[str]) -> str:
             "say which one means churn with --positive."
         )
         raise ConfigError(message)
-    yes = [value for value in counts if value.casefold() in POSITIVE]
-    no = [value for value in counts if value.casefold() in NEGATIVE]
+    plain = {value: value.casefold().strip(" .!") for value in counts}
+    yes = [value for value in counts if plain[value] in POSITIVE]
+    no = [value for value in counts if plain[value] in NEGATIVE]
     if len(yes) == 1:
         return yes[0]
     if len(no) == 1:

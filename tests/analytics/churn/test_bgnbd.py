@@ -27,13 +27,13 @@ def _simulate(count: int, weeks: float) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def test_fit_finds_the_parameters_of_a_simulated_company() -> None:
-    fitted = bgnbd.fit(*_simulate(12_000, 52.0))
+    fitted = bgnbd.fit(*_simulate(5_000, 52.0))
 
-    assert fitted.r == pytest.approx(TRUTH.r, rel=0.15)
-    assert fitted.alpha == pytest.approx(TRUTH.alpha, rel=0.15)
+    assert fitted.r == pytest.approx(TRUTH.r, rel=0.2)
+    assert fitted.alpha == pytest.approx(TRUTH.alpha, rel=0.2)
     # a and b alone are weakly identified; their ratio, the mean drop-out, is not.
     mean_drop = fitted.a / (fitted.a + fitted.b)
-    assert mean_drop == pytest.approx(0.8 / 3.3, rel=0.15)
+    assert mean_drop == pytest.approx(0.8 / 3.3, rel=0.2)
 
 
 def test_likelihood_is_the_integral_over_rate_and_drop_out() -> None:

@@ -1,0 +1,149 @@
+"""The ladder, the blend, determinism, and the splines under them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from analytics.churn import blend, linear, metrics, model, trees
+from churnguard.errors import ConfigError
+from tests.analytics.churn.data import made_up_table
+
+NAMES = ("a", "b", "c", "d", "e")
+
+
+def test_the_ladder_follows_the_number_of_churners() -> None:
+    x, y = made_up_table(1500)
+    churners, stayers = np.flatnonzero(y == 1), np.flatnonzero(y == 0)
+    rungs = []
+    for count in (10, 60, 300):
+        rows = np.concatenate([churners[:count], stayers[: 2 * count]])
+        fitted = model.fit(x[rows], y[rows], feature_names=NAMES, bags=1)
+        rungs.append(fitted.rung)
+        assert fitted.probabilities(x[rows]).mean() == pytest.approx(1 / 3, abs=0.05)
+
+    assert rungs == ["base_rate", "ridge", "blend"]
+
+
+def test_blend_is_calibrated_and_beats_its_members_or_ties() -> None:
+    x, y = made_up_table(3000)
+    fitted = model.fit(x, y, feature_names=NAMES, bags=1)
+    new_x, new_y = made_up_table(20_000, seed=5)
+    p = fitted.probabilities(new_x)
+
+    intercept, slope = metrics.calibration_line(new_y, p)
+    assert intercept == pytest.approx(0.0, abs=0.12)
+    assert slope == pytest.approx(1.0, abs=0.12)
+    assert metrics.ece(new_y, p) < 0.03
+    others = [fitted.evidence[name] for name in fitted.evidence if name != "blend"]
+    assert fitted.evidence["blend"] <= min(others) + 1e-6
+
+
+def test_same_seed_same_model_and_bytes_come_back_whole() -> None:
+    x, y = made_up_table(900)
+    first = model.fit(x, y, feature_names=NAMES, seed=4, bags=1)
+    second = model.fit(x, y, feature_names=NAMES, seed=4, bags=1)
+    stored = model.ChurnModel.from_bytes(first.to_bytes())
+
+    np.testing.assert_array_equal(first.probabilities(x), second.probabilities(x))
+    np.testing.assert_array_equal(first.probabilities(x), stored.probabilities(x))
+    assert stored.describe() == first.describe()
+
+
+def test_one_outcome_only_is_refused_and_no_feature_gives_the_base_rate() -> None:
+    with pytest.raises(ConfigError, match="both outcomes"):
+        model.fit(np.ones((50, 2)), np.ones(50), feature_names=("a", "b"))
+    y = np.arange(100) % 4 == 0
+    flat = model.fit(np.ones((100, 1)), y, feature_names=("a",))
+
+    assert flat.rung == "base_rate"
+    assert flat.probabilities(np.ones((3, 1))) == pytest.approx(25.5 / 101)
+
+
+def test_prior_speaks_while_there_are_few_outcomes() -> None:
+    random = np.random.default_rng(1)
+    x = random.normal(size=(40, 2))
+    y = (np.arange(40) < 5).astype(float)
+    fitted = model.fit(x, y, feature_names=("a", "b"), prior={"a": 1.5})
+
+    assert fitted.rung == "ridge"
+    log_odds = fitted.log_odds(np.array([[-1.0, 0.0], [1.0, 0.0]]))
+    assert log_odds[1] - log_odds[0] > 1.0
+
+
+def test_every_fold_row_is_held_out_once_with_outcomes_spread() -> None:
+    y = (np.arange(103) < 23).astype(float)
+    folds = model.stratified_folds(y, count=5, seed=0)
+    held = np.concatenate([held for _, held in folds])
+
+    assert sorted(held) == list(range(103))
+    assert [int(y[part].sum()) for _, part in folds] == [5, 5, 5, 4, 4]
+    assert all(len(set(a) & set(b)) == 0 for a, b in folds)
+
+
+def test_ridge_matches_the_closed_conditions_of_its_optimum() -> None:
+    random = np.random.default_rng(3)
+    design = random.normal(size=(300, 4))
+    y = (random.random(300) < expit(design[:, 0])).astype(float)
+    prior = np.array([0.5, 0.0, -0.2, 0.0])
+    ridge = linear.fit_ridge(design, y, strength=7.0, prior=prior)
+    residual = y - expit(ridge.log_odds(design))
+
+    np.testing.assert_allclose(
+        design.T @ residual, 7.0 * (ridge.weights - prior), atol=1e-3
+    )
+    assert residual.sum() == pytest.approx(0.0, abs=1e-3)
+
+
+def test_group_offsets_carry_the_level_and_not_the_slope() -> None:
+    random = np.random.default_rng(4)
+    x = random.normal(size=(8000, 1))
+    groups = np.arange(8000) % 2
+    y = (random.random(8000) < expit(x[:, 0] + 2.0 * groups - 1)).astype(float)
+    ridge = linear.fit_ridge(x, y, strength=0.1, groups=groups)
+
+    assert ridge.weights[0] == pytest.approx(1.0, abs=0.1)
+    assert ridge.offsets[1] - ridge.offsets[0] == pytest.approx(2.0, abs=0.15)
+
+
+def test_splines_follow_a_bend_and_stay_flat_outside() -> None:
+    x = np.linspace(-3, 3, 4000)[:, None]
+    y = (np.random.default_rng(5).random(4000) < expit(x[:, 0] ** 2 - 2)).astype(float)
+    basis = linear.SplineBasis().fit(x)
+    ridge = linear.fit_ridge(basis.transform(x), y, strength=1.0)
+    log_odds = ridge.log_odds(basis.transform(np.array([[-2.0], [0.0], [2.0]])))
+    far = ridge.log_odds(basis.transform(np.array([[3.0], [300.0]])))
+
+    assert log_odds == pytest.approx([2.0, -2.0, 2.0], abs=0.5)
+    assert far[0] == far[1]
+
+
+def test_blend_finds_the_member_that_knows() -> None:
+    random = np.random.default_rng(6)
+    z = random.normal(size=4000)
+    y = (random.random(4000) < expit(z)).astype(float)
+    noise = random.normal(size=4000)
+    made = blend.fit_blend(np.column_stack([z, noise]), y, groups=None)
+
+    assert made.weights[0] == pytest.approx(1.0, abs=0.1)
+    assert made.weights[1] < 0.05
+    assert made.intercept == pytest.approx(0.0, abs=0.1)
+
+
+def test_level_shift_meets_the_rate() -> None:
+    z = np.random.default_rng(7).normal(size=1000)
+    shift = blend.level_shift(z, 0.37)
+
+    assert expit(z + shift).mean() == pytest.approx(0.37, abs=1e-9)
+
+
+@pytest.mark.parametrize("shape", trees.SHAPES, ids=lambda shape: shape.name)
+def test_trees_survive_blank_and_constant_columns(shape: trees.Shape) -> None:
+    x, y = made_up_table(400)
+    x = np.column_stack([x, np.full(400, np.nan), np.ones(400)])
+    forest = trees.grow(shape, x, y, seed=0, bags=1)
+
+    log_odds = forest.log_odds(x)
+    assert np.isfinite(log_odds).all()
+    assert metrics.auc(y, log_odds) > 0.7

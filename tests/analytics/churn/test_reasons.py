@@ -1,0 +1,156 @@
+"""Explanations that add up, hazards that match counting, drift and leakage alarms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analytics.churn import drift, explain, hazard, leakage, model
+from churnguard.errors import ConfigError
+from tests.analytics.churn.data import made_up_table
+
+GROUPS = {"usage": ["a", "b"], "billing": ["c"], "support": ["d"]}
+NAMES = ("a", "b", "c", "d", "e")
+
+
+def test_shapley_values_add_up_for_the_shipped_model() -> None:
+    x, y = made_up_table(900)
+    fitted = model.fit(x, y, feature_names=NAMES, bags=1)
+    made = explain.explain(fitted.log_odds, x[:50], feature_names=NAMES, groups=GROUPS)
+
+    assert made.group_names == ("usage", "billing", "support", "other")
+    assert made.additivity_error < 1e-9
+    np.testing.assert_allclose(made.log_odds, fitted.log_odds(x[:50]), atol=1e-12)
+
+
+def test_shapley_of_a_product_is_shared_evenly() -> None:
+    def product(x: np.ndarray) -> np.ndarray:
+        return x[:, 0] * x[:, 1] + 3 * x[:, 2]
+
+    made = explain.explain(
+        product,
+        np.array([[2.0, 4.0, 1.0]]),
+        feature_names=("p", "q", "r"),
+        groups={"P": ["p"], "Q": ["q"], "R": ["r"]},
+        reference=np.zeros(3),
+    )
+
+    assert made.groups.tolist() == [[4.0, 4.0, 3.0]]
+    assert made.base.tolist() == [0.0]
+    assert made.log_odds.tolist() == [11.0]
+
+
+def test_reasons_name_the_fact_through_the_hook_given() -> None:
+    weights = np.array([2.0, -1.0, 0.5])
+    x = np.array([[19.0, 1.0, 0.0]])
+    reference = np.array([3.0, 1.0, 2.0])
+    groups = {"usage": ["silent_days"]}
+    made = explain.explain(
+        lambda rows: rows @ weights,
+        x,
+        feature_names=("silent_days", "seats", "tickets"),
+        groups=groups,
+        reference=reference,
+    )
+    told = explain.reasons(
+        made,
+        0,
+        values=x[0],
+        reference=reference,
+        groups=groups,
+        hooks={
+            "silent_days": lambda v, u: f"no active day for {v:.0f} days; usual {u:.0f}"
+        },
+    )
+
+    assert [reason.sentence for reason in told] == [
+        "no active day for 19 days; usual 3"
+    ]
+    assert told[0].log_odds == 32.0
+    assert told[0].group == "usage"
+
+
+def test_wrong_groups_are_refused() -> None:
+    x = np.zeros((1, 9))
+    names = tuple("abcdefghi")
+    with pytest.raises(ValueError, match="unknown features"):
+        explain.explain(np.sum, x, feature_names=names, groups={"g": ["z"]})
+    with pytest.raises(ValueError, match="shares a feature"):
+        explain.explain(np.sum, x, feature_names=names, groups={"g": ["a"], "h": ["a"]})
+    groups = {name: [name] for name in names}
+    with pytest.raises(ValueError, match="at most 7"):
+        explain.explain(np.sum, x, feature_names=names, groups=groups)
+
+
+def test_person_months_by_hand() -> None:
+    rows, outcomes = hazard.person_months(np.array([[5.0], [6.0]]), [2, 3], [1, 0])
+
+    assert rows.tolist() == [[0, 5], [1, 5], [0, 6], [1, 6], [2, 6]]
+    assert outcomes.tolist() == [0, 1, 0, 0, 0]
+    with pytest.raises(ConfigError, match="at least one observed month"):
+        hazard.person_months(np.zeros((1, 1)), [0], [1])
+
+
+def test_hazard_recovers_a_constant_rate_and_its_survival() -> None:
+    random = np.random.default_rng(0)
+    group = (np.arange(4000) % 2).astype(float)
+    rate = np.where(group == 1, 0.2, 0.05)
+    until = random.geometric(rate)
+    tenure, churned = np.minimum(until, 24), until <= 24
+    fitted = hazard.fit_hazard(group[:, None], tenure, churned)
+    survival = fitted.survival(np.array([[0.0], [1.0]]), [3, 3], months=6)
+
+    assert survival[0] == pytest.approx(0.95 ** np.arange(1, 7), abs=0.03)
+    assert survival[1] == pytest.approx(0.8 ** np.arange(1, 7), abs=0.05)
+    expected = fitted.expected_months(np.array([[1.0]]), [3], months=6)
+    assert expected[0] == pytest.approx(survival[1].sum())
+
+
+def test_concordance_by_hand() -> None:
+    value = hazard.concordance([1, 2, 3], [1, 1, 0], [0.9, 0.1, 0.5])
+    assert value == pytest.approx(2 / 3)
+    assert np.isnan(hazard.concordance([1, 2], [0, 0], [1, 2]))
+
+
+def test_psi_is_zero_for_the_same_and_by_hand_for_another() -> None:
+    values = np.arange(100.0)
+    bins = drift.training_bins(values)
+
+    assert drift.psi(bins, values) == pytest.approx(0.0, abs=1e-12)
+    half = drift.Bins(np.array([0.5]), np.array([0.5, 0.5, 0.0]))
+    by_hand = 0.3 * np.log(0.8 / 0.5) + -0.3 * np.log(0.2 / 0.5)
+    now = np.array([0.0] * 8 + [1.0] * 2)
+    assert drift.psi(half, now) == pytest.approx(by_hand)
+    assert drift.shift("x", half, now).state == "act"
+
+
+def test_shifts_are_sorted_and_count_blanks() -> None:
+    random = np.random.default_rng(1)
+    before = random.normal(size=(2000, 2))
+    now = random.normal(size=(2000, 2))
+    now[:1000, 1] = np.nan
+    found = drift.shifts(before, now, ["same", "holes"])
+
+    assert [one.name for one in found] == ["holes", "same"]
+    assert found[0].missing_now == 0.5
+    assert (found[0].state, found[1].state) == ("act", "ok")
+
+
+def test_base_rate_z_by_hand() -> None:
+    made = drift.base_rate_test([1] * 60 + [0] * 40, [0.5] * 100)
+
+    assert (made.expected, made.observed) == (50.0, 60)
+    assert made.z == pytest.approx(2.0)
+    assert made.p_value == pytest.approx(0.0455, abs=1e-4)
+
+
+def test_leakage_alarm_names_the_feature_that_knows() -> None:
+    random = np.random.default_rng(2)
+    y = (random.random(500) < 0.3).astype(float)
+    x = np.column_stack([-y + random.normal(size=500) * 0.1, random.normal(size=500)])
+
+    alarm = leakage.check(y, y * 0.8 + 0.1, x, ("ended_at", "noise"))
+    assert alarm is not None
+    assert list(alarm.suspects) == ["ended_at"]
+    assert "ended_at" in alarm.sentence
+    assert leakage.check(y, random.random(500), x, ("ended_at", "noise")) is None
