@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 
+from analytics.churn.threads import limited_threads
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
@@ -52,7 +54,8 @@ class Forest:
     def log_odds(self, features: FloatArray) -> FloatArray:
         """Mean log-odds (n,) over the members."""
         x = features[:, self.used]
-        return np.mean([self._one(member, x) for member in self.members], axis=0)
+        with limited_threads():
+            return np.mean([self._one(member, x) for member in self.members], axis=0)
 
     def _one(
         self,
@@ -74,6 +77,14 @@ def grow(
     rows = sample_rows(len(outcomes), MAX_ROWS, seed=seed)
     used = _spread_columns(features[rows])
     x, y = features[np.ix_(rows, used)], outcomes[rows]
+    with limited_threads():
+        members = _grow_members(shape, x, y, seed=seed, bags=bags)
+    return Forest(shape, members, float(y.mean()), used)
+
+
+def _grow_members(
+    shape: Shape, x: FloatArray, y: FloatArray, *, seed: int, bags: int
+) -> list[HistGradientBoostingClassifier | ExtraTreesClassifier]:
     members: list[HistGradientBoostingClassifier | ExtraTreesClassifier] = []
     if shape.rate == 0:
         forest = ExtraTreesClassifier(
@@ -95,7 +106,7 @@ def grow(
             random_state=seed + bag,
         )
         members.append(booster.fit(x, y))
-    return Forest(shape, members, float(y.mean()), used)
+    return members
 
 
 def sample_rows(rows: int, most: int, *, seed: int) -> IntArray:
