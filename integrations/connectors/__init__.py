@@ -15,6 +15,7 @@ REGISTRY: dict[str, str] = {
     "file": "integrations.connectors.file:FileConnector",
     "mysql": "integrations.connectors.sql.mysql:MysqlConnector",
     "postgresql": "integrations.connectors.sql.postgresql:PostgresqlConnector",
+    "rest": "integrations.connectors.rest.connector:RestConnector",
 }
 
 

@@ -10,6 +10,7 @@ import importlib
 FAKES: dict[str, str] = {
     "mysql": "tests.fakes.sql:MysqlFake",
     "postgresql": "tests.fakes.sql:PostgresqlFake",
+    "rest": "tests.fakes.rest:RestFake",
 }
 
 

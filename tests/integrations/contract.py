@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import redis
+from django.conf import settings as django_settings
 from django.db import connection
 
 from churnguard.models import Organization, Quarantine, Source
@@ -36,6 +38,7 @@ class Bench:
     def work(self, run: SyncRun, tries: int = 1) -> None:
         for _ in range(tries):
             SyncRun.objects.filter(pk=run.pk).update(run_at=datetime.now(UTC))
+            _end_pauses()
             assert runs.run_now(run.pk)
             run.refresh_from_db()
             if run.status in FINAL:
@@ -74,6 +77,14 @@ class Bench:
 
     def stored_ids(self, external_ids: list[str]) -> set[str]:
         return {self.stored_id(external_id) for external_id in external_ids}
+
+
+def _end_pauses() -> None:
+    """As if the time a provider asked for had passed for all workers."""
+    bus = redis.Redis.from_url(django_settings.REDIS_URL, socket_timeout=5)
+    if keys := bus.keys("cg:limit:*"):
+        bus.delete(*keys)
+    bus.close()
 
 
 def connect(

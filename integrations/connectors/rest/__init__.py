@@ -1,0 +1,1 @@
+"""The connector for any REST API, set up without code."""
