@@ -89,6 +89,7 @@ def configure(config: Mapping[str, Any]) -> None:
         logger.handlers, logger.propagate = [], True
     if not config.get("access", False):
         logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+        logging.getLogger("uvicorn.error").addFilter(_is_no_access_line)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
@@ -153,6 +154,11 @@ def redact(value: Any) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [redact(item) for item in value]
     return value
+
+
+def _is_no_access_line(record: logging.LogRecord) -> bool:
+    """uvicorn tells of each websocket on the logger of its errors."""
+    return not str(record.msg).startswith('%s - "WebSocket')
 
 
 def _wants_console() -> bool:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test import Client
-from django.urls import NoReverseMatch, reverse
 
 from churnguard import metrics
 from churnguard.auth import create_api_key
@@ -214,7 +213,6 @@ def test_the_last_record_is_known_after_a_quiet_day(
 def test_the_overview_shows_the_numbers_of_the_api(
     client: Client, api: Any, alice: User, org: Organization, world: Integration
 ) -> None:
-    _require_pages()
     Customer.objects.create(organization=org, band="at_risk")
     open_notice(connection, org.pk, "x", "critical", "x:1", "The desk is closed")
     client.force_login(alice)
@@ -231,7 +229,6 @@ def test_the_overview_shows_the_numbers_of_the_api(
 
 
 def test_an_empty_organisation_is_told_how_to_begin(client: Client, bob: User) -> None:
-    _require_pages()
     client.force_login(bob)
 
     page = client.get("/")
@@ -242,10 +239,3 @@ def test_an_empty_organisation_is_told_how_to_begin(client: Client, bob: User) -
 def test_nobody_is_asked_to_sign_in(client: Client, api: Any, db: None) -> None:
     assert client.get("/")["Location"] == "/sign-in/?next=/"
     assert api().get("/api/dashboard/metrics").status_code == 401
-
-
-def _require_pages() -> None:
-    try:
-        reverse("integration-new")
-    except NoReverseMatch:
-        pytest.skip("the pages it links to are not there")
