@@ -10,9 +10,11 @@ class ChurnGuardConfig(AppConfig):
     verbose_name = "Organisations and customers"
 
     def ready(self) -> None:
-        """Once the settings stand: error reports, and the context of task logs."""
-        from churnguard import logs, metrics, sentry  # read settings
+        """Once the settings stand: error reports, the broker, context of task logs."""
+        from churnguard import celery, logs, metrics, sentry  # read settings
 
         sentry.start()
+        # For every thread: else a request's thread nudges a broker that is not ours.
+        celery.app.set_default()
         logs.carry_context_through_celery()
         metrics.count_celery_tasks()
