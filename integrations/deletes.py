@@ -10,11 +10,18 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import connection
 
 from integrations import load
 from integrations.models import RunStream, StreamState
-from integrations.pages import BrakeError, Reading, brake_limit, hold, see_ids
+from integrations.pages import (
+    BrakeError,
+    Reading,
+    brake_limit,
+    hold,
+    page_transaction,
+    see_ids,
+)
 
 CHUNK = 1000
 SWEEP_EVERY = timedelta(days=1)
@@ -107,7 +114,7 @@ def _next_gone(state: StreamState, older_than: int, most: int) -> list[str]:
 
 def _bury_chunk(reading: Reading, ids: list[str]) -> int:
     job, part = reading.job, reading.part
-    with transaction.atomic():
+    with page_transaction():
         part.pages += 1
         result = load.write(
             connection,

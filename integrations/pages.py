@@ -4,11 +4,13 @@ one transaction."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
@@ -129,7 +131,7 @@ def store(reading: Reading, page: Page) -> None:
     is_new = reading.watch.see(shaping.raw_of(record) for record in page.records[:200])
     load.prepare(connection, shaped.items)
     crash_point("after_fetch")
-    with transaction.atomic():
+    with page_transaction():
         result = load.write(
             connection,
             org_id=job.run.organization_id,
@@ -163,6 +165,19 @@ def store(reading: Reading, page: Page) -> None:
     crash_point("after_commit")
 
 
+@contextmanager
+def page_transaction() -> Iterator[None]:
+    """A transaction that PostgreSQL ends when this process stops in the middle of it
+    (a frozen machine): else its row locks would hold up whoever took the run over."""
+    with transaction.atomic():
+        with connection.cursor() as cur:
+            cur.execute(
+                "SELECT set_config('idle_in_transaction_session_timeout', %s, true)",
+                [f"{settings.SYNC_LEASE_S}s"],
+            )
+        yield
+
+
 def hold(job: Job, *, progress: bool = False) -> None:
     """Inside a transaction: prove that the run is still ours and wanted.
 
@@ -187,7 +202,7 @@ def hold(job: Job, *, progress: bool = False) -> None:
 
 def see_ids(reading: Reading, ids: list[str]) -> None:
     """Mark ids of a sweep as still there, in a transaction of their own."""
-    with transaction.atomic():
+    with page_transaction():
         with connection.cursor() as cur:
             cur.execute(
                 "UPDATE int_stream_key SET run_id = %s "

@@ -1,0 +1,211 @@
+"""Deletes by each detector, and the brake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from churnguard.errors import ConfigError
+from churnguard.models import CustomerSource
+from integrations import controls, deletes
+from integrations.connectors.base import Stream
+from integrations.models import Integration, RunStream, StreamKey, StreamState
+from tests.integrations.sync.conftest import stored, sync, work
+from tests.integrations.sync.scripted import Account, ids
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Connect = Callable[..., Integration]
+
+
+def companies(deletes: Any, **options: Any) -> tuple[Stream, ...]:
+    options.setdefault("cursor_field", "at")
+    return (Stream("companies", "customer", deletes=deletes, **options),)
+
+
+def state_of(integration: Integration) -> StreamState:
+    return StreamState.objects.select_related("integration__organization").get(
+        integration=integration, name="companies"
+    )
+
+
+def test_feed(account: Account, connect: Connect) -> None:
+    account.streams = companies("feed")
+    account.rows = {"companies": ids(5)}
+    integration = connect()
+    sync(integration)
+    account.deleted = {"companies": ["c2", "c4", "never-seen"]}
+
+    run = sync(integration)
+
+    assert stored(integration) == {"c1", "c3", "c5"}
+    assert stored(integration, alive=False) == set(ids(5))
+    assert RunStream.objects.get(run=run).deleted == 2
+    kept = CustomerSource.objects.get(source=integration.source, external_id="c2")
+    assert kept.name == "Name c2"
+
+
+def test_absence_from_a_full_read(account: Account, connect: Connect) -> None:
+    account.streams = companies("full")
+    account.rows = {"companies": ids(6)}
+    integration = connect()
+    sync(integration)
+    account.rows = {"companies": ["c1", "c3", "c5", "c6", "c7"]}
+
+    incremental = sync(integration)
+    assert RunStream.objects.get(run=incremental).deleted == 0
+    full = sync(integration, mode="full")
+
+    assert RunStream.objects.get(run=full).deleted == 2
+    assert stored(integration) == {"c1", "c3", "c5", "c6", "c7"}
+    assert StreamKey.objects.count() == 5
+
+
+def test_a_stream_without_a_cursor_shows_deletes_at_every_run(
+    account: Account, connect: Connect
+) -> None:
+    account.streams = companies("full", cursor_field=None)
+    account.rows = {"companies": ids(4)}
+    integration = connect()
+    sync(integration)
+    account.rows = {"companies": ids(3)}
+
+    sync(integration)
+
+    assert stored(integration) == set(ids(3))
+
+
+def test_two_streams_of_one_type_do_not_bury_each_other(
+    account: Account, connect: Connect
+) -> None:
+    account.streams = (
+        Stream("companies", "customer", deletes="full"),
+        Stream("partners", "customer", deletes="full"),
+    )
+    account.rows = {"companies": ids(3), "partners": ids(3, "x")}
+    integration = connect()
+    sync(integration)
+    account.rows["companies"] = ids(2)
+
+    sync(integration)
+
+    assert stored(integration) == {"c1", "c2", "x1", "x2", "x3"}
+
+
+def test_sweep_over_the_ids(account: Account, connect: Connect) -> None:
+    account.streams = companies("sweep")
+    account.rows = {"companies": ids(5)}
+    integration = connect()
+    sync(integration)
+    account.rows = {"companies": ["c1", "c2", "c5", "c4", "c6"]}
+    StreamState.objects.update(checked_deletes_at=None)
+
+    run = sync(integration)
+
+    assert run.status == "completed"
+    assert stored(integration) == {"c1", "c2", "c4", "c5"}
+    assert state_of(integration).checked_deletes_at is not None
+
+
+def test_a_sweep_is_made_once_a_day(account: Account, connect: Connect) -> None:
+    account.streams = companies("sweep")
+    account.rows = {"companies": ids(4)}
+    integration = connect()
+    sync(integration)
+    account.rows = {"companies": ids(3)}
+
+    sync(integration)
+
+    assert stored(integration) == set(ids(4))
+
+
+def test_what_comes_back_is_alive_again(account: Account, connect: Connect) -> None:
+    account.streams = companies("full", cursor_field=None)
+    account.rows = {"companies": ids(4)}
+    integration = connect()
+    sync(integration)
+    account.rows = {"companies": ids(3)}
+    sync(integration)
+    account.rows = {"companies": ids(4)}
+
+    sync(integration)
+
+    assert stored(integration) == set(ids(4))
+
+
+@pytest.mark.parametrize(("live", "limit"), [(10, 20), (66, 20), (67, 20), (1000, 300)])
+def test_the_limit_of_the_brake(live: int, limit: int) -> None:
+    assert deletes.brake_limit(live) == limit
+
+
+def test_the_brake_stops_a_full_read_until_a_person_confirms(
+    account: Account, connect: Connect
+) -> None:
+    account.streams = companies("full")
+    account.rows = {"companies": ids(60)}
+    integration = connect(batch_size=25)
+    sync(integration)
+    account.rows = {"companies": ids(30)}
+
+    run = sync(integration, mode="full")
+
+    assert run.status == "incomplete"
+    part = RunStream.objects.get(run=run)
+    assert (part.status, part.deleted, part.error_code) == ("brake", 0, "delete_brake")
+    assert stored(integration) == set(ids(60))
+    state = state_of(integration)
+    assert state.status == "brake"
+    shown = deletes.describe(state)
+    assert shown is not None
+    assert (shown["would_delete"], shown["live"], shown["limit"]) == (30, 60, 20)
+    reads = len(account.reads)
+
+    confirmed = work(controls.confirm_deletes(state, by="test"))
+
+    assert confirmed.status == "completed"
+    assert stored(integration) == set(ids(30))
+    assert len(account.reads) == reads
+    state.refresh_from_db()
+    assert (state.status, state.brake) == ("active", None)
+    with pytest.raises(ConfigError, match="waiting"):
+        controls.confirm_deletes(state, by="test")
+
+
+def test_the_brake_stops_a_feed_before_its_page(
+    account: Account, connect: Connect
+) -> None:
+    account.streams = companies("feed")
+    account.rows = {"companies": ids(60)}
+    integration = connect(batch_size=25)
+    sync(integration)
+    account.deleted = {"companies": ids(25)}
+
+    run = sync(integration)
+
+    assert RunStream.objects.get(run=run).status == "brake"
+    assert stored(integration) == set(ids(60))
+
+    confirmed = work(controls.confirm_deletes(state_of(integration), by="test"))
+
+    assert confirmed.status == "completed"
+    assert len(stored(integration)) == 35
+
+
+def test_a_source_that_recovers_releases_the_brake(
+    account: Account, connect: Connect
+) -> None:
+    account.streams = companies("full")
+    account.rows = {"companies": ids(60)}
+    integration = connect(batch_size=50)
+    sync(integration)
+    account.rows = {"companies": []}
+    sync(integration, mode="full")
+    assert state_of(integration).status == "brake"
+    account.rows = {"companies": ids(60)}
+
+    run = sync(integration, mode="full")
+
+    assert run.status == "completed"
+    assert stored(integration) == set(ids(60))
+    assert state_of(integration).brake is None
