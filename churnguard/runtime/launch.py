@@ -68,7 +68,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="on the first start make only an owner, an organisation and an API key",
     )
     parser.add_argument(
-        "--no-demo", action="store_true", help="make nothing on the first start"
+        "--no-demo",
+        action="store_true",
+        help="make nothing on the first start, and let a sample company rest",
     )
     return parser.parse_args(arguments)
 
@@ -120,6 +122,9 @@ def _run(
             if homes.read_demo().get("sample"):
                 supervisor.start([sample_life(env)], timeout_s=60)
             stream.say(_greeting(time.monotonic() - begun))
+            if "sample" in homes.read_demo() and not options.no_demo:
+                live = Service(name="sample", argv=manage("demo", "--live"), env=env)
+                supervisor.start([live])
             supervisor.watch()
         except StopRequestedError:
             stream.say("Stopping everything")

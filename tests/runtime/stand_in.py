@@ -64,7 +64,10 @@ def _run(words: list[str]) -> int:
         time.sleep(3600)
     if words[:2] == ["manage", "demo"]:
         print(f"demo {' '.join(words[2:])}".strip(), flush=True)
-        home.write_demo({"email": "owner@example.com", "password": "pw"})
+        if "--live" in words:
+            time.sleep(3600)
+        sample = {} if "--empty" in words else {"sample": {"made_at": "now"}}
+        home.write_demo({"email": "owner@example.com", "password": "pw", **sample})
         return int(os.environ.get("STAND_IN_DEMO_CODE", "0"))
     return 0
 

@@ -74,8 +74,9 @@ def test_a_second_start_keeps_data_and_secrets_and_makes_no_second_sample(
     assert again == first
     with psycopg.connect(again["DATABASE_URL"]) as conn:
         assert conn.execute("SELECT n FROM kept").fetchone() == (7,)
-    assert "| demo" not in up.said()
     assert "owner@example.com" in up.said()
+    up.wait_for("sample       | demo --live")
+    assert "demo         |" not in up.said()
 
 
 def test_after_kill_9_nothing_survives_and_the_next_start_has_all_data(
@@ -112,7 +113,7 @@ def test_a_second_start_on_the_same_folder_says_so_and_ends(
 
 
 def test_each_killed_process_is_started_again(up: Up) -> None:
-    for name in ("web", "worker", "valkey-bus", "postgres"):
+    for name in ("web", "worker", "sample", "valkey-bus", "postgres"):
         killed = up.pid_of(name)
         os.kill(killed, signal.SIGKILL)
         up.wait_for(f"{name} was ended by SIGKILL; starting it again in 0.2 s.")
@@ -192,7 +193,8 @@ def test_a_sample_that_failed_is_made_again_by_the_next_start(new_up: NewUp) -> 
     up.env["STAND_IN_DEMO_CODE"] = "0"
     up.start("--empty").wait_until_ready()
 
-    assert "| demo --empty" in up.said()
+    assert "demo         | demo --empty" in up.said()
+    assert not (up.home / "pids" / "sample.json").exists()
     assert "could not be made" not in up.said()
 
 
