@@ -357,6 +357,14 @@ class RestConnector(Connector):
 
 
 def _record(endpoint: Endpoint, mapping: CompiledMapping, raw: Any) -> AnyRecord:
+    if isinstance(endpoint.primary_key, list):
+        for path in endpoint.primary_key:
+            if pick(raw, path) in (None, ""):
+                raise RecordError(
+                    f"The object has no {path}, which is part of its id.",
+                    code="missing_id",
+                    field=path,
+                )
     record = mapping.record(raw)
     if not isinstance(record, EventRecord) and _is_deleted(endpoint, raw):
         return msgspec.structs.replace(record, deleted=True)
