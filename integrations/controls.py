@@ -139,3 +139,49 @@ def confirm_deletes(state: StreamState, *, by: Who) -> SyncRun:
             after={"would_delete": state.brake["would_delete"]},
         )
     return run
+
+
+def keep_records(state: StreamState, *, by: Who) -> None:
+    """Forget the deletes the brake stopped; the next look that finds them asks again.
+
+    Raises ConfigError when nothing is waiting.
+    """
+    if not state.brake:
+        raise ConfigError("No deletes are waiting here.", code="no_brake")
+    stopped = state.brake["would_delete"]
+    with transaction.atomic():
+        state.brake, state.status = None, "active"
+        state.last_error = state.last_error_code = ""
+        state.save(update_fields=["brake", "status", "last_error", "last_error_code"])
+        _record(by, state, "stream.records_kept", {"would_delete": stopped})
+
+
+def forget_drift(state: StreamState, *, by: Who) -> None:
+    """Mark the notes on changed fields as read."""
+    with transaction.atomic():
+        noted, state.drift = len(state.drift), []
+        state.save(update_fields=["drift"])
+        _record(by, state, "stream.drift_read", {"notes": noted})
+
+
+def reset_cursor(state: StreamState, *, by: Who) -> None:
+    """Forget where a stream stands: its next sync reads everything again. Raises
+    AlreadyRunningError during a sync."""
+    active = runs.get_active(state.integration)
+    if active is not None:
+        raise runs.AlreadyRunningError(active)
+    with transaction.atomic():
+        state.cursor = None
+        state.save(update_fields=["cursor"])
+        _record(by, state, "stream.cursor_reset", {})
+
+
+def _record(by: Who, state: StreamState, action: str, after: dict[str, Any]) -> None:
+    audit.record(
+        by,
+        action,
+        organization=state.integration.organization,
+        target_type="stream",
+        target_id=f"{state.integration.public_id}/{state.name}",
+        after=after,
+    )

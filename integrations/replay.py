@@ -84,9 +84,13 @@ def replay(
 
 
 def discard(
-    organization: Organization, ids: Iterable[int], *, by: HttpRequest | str
+    organization: Organization,
+    ids: Iterable[int],
+    *,
+    by: HttpRequest | str,
+    reason: str = "",
 ) -> int:
-    """Mark open rows as not wanted; returns how many."""
+    """Mark open rows as not wanted; returns how many. `reason` goes to the audit."""
     wanted = sorted(set(ids))
     with transaction.atomic():
         count = Quarantine.objects.filter(
@@ -101,7 +105,7 @@ def discard(
                 organization=organization,
                 target_type="quarantine",
                 target_id=str(wanted[0]) if len(wanted) == 1 else "several",
-                after={"count": count},
+                after={"count": count, "reason": reason, "ids": wanted},
             )
     return count
 

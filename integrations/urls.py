@@ -13,4 +13,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *routes(syncs.VIEWS),
     *routes(streams.VIEWS),
     *routes(data.VIEWS),
+    path("", include("integrations.views.urls")),
 ]

@@ -1,0 +1,267 @@
+"""Adding an integration: choose a provider, connect, choose streams, first sync."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from churnguard import crypto
+from churnguard.auth import org_view
+from churnguard.errors import ChurnGuardError, ConfigError
+from integrations import (
+    catalog,
+    connecting,
+    connectors,
+    controls,
+    credentials,
+    queries,
+    registry,
+    runs,
+    uploads,
+)
+from integrations.connectors.base import Connector
+from integrations.connectors.file import FileConnector
+from integrations.models import Integration, StreamState
+from integrations.views.forms import ConnectForm, FileForm, SyncForm
+from integrations.views.shared import go
+
+_STEPS = ("Choose", "Connect", "Choose data", "First sync")
+_TESTED = "Asked the provider just now; nothing is saved yet."
+
+
+@require_safe
+@org_view(role="admin")
+def catalogue(request: HttpRequest) -> HttpResponse:
+    """Every provider by category, with a search."""
+    search = request.GET.get("q", "").replace("\x00", "").strip()
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for provider in catalog.list_providers():
+        words = " ".join(
+            str(provider[name])
+            for name in ("label", "provider_name", "category", "summary")
+        )
+        if search.lower() in words.lower():
+            groups[str(provider["category"]).capitalize()].append(provider)
+    return render(
+        request,
+        "integrations/catalogue.html",
+        {
+            "groups": sorted(groups.items()),
+            "search": search,
+            "breadcrumbs": [_home()],
+            "steps": _steps(0),
+        },
+    )
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@org_view(role="admin")
+def connect(request: HttpRequest, provider: str) -> HttpResponse:
+    """The form of one provider. `do=test` asks the provider and saves nothing;
+    otherwise a good answer makes the integration."""
+    cls = _connector(provider)
+    if cls is FileConnector:
+        return _add_files(request)
+    form = ConnectForm(cls, request.POST or None)
+    if request.method != "POST":
+        return _form_page(request, form)
+    if not form.is_valid():
+        return _form_page(request, form, status=422)
+    found = _try(form)
+    if found.ok and request.POST.get("do") != "test":
+        try:
+            integration = registry.create(
+                request.organization,
+                {
+                    **form.body(),
+                    "provider_name": cls.name,
+                    # The clock starts once the streams are chosen.
+                    "sync_config": {"sync_frequency": 0},
+                },
+                by=request,
+            )
+            catalog.keep_streams(integration, connecting.discover(integration))
+        except ConfigError as exc:
+            form.place(exc.message, exc.fields)
+            return _form_page(request, form, status=422)
+        except ChurnGuardError as exc:
+            messages.warning(request, f"{exc.message} The data is looked up again.")
+        else:
+            messages.success(request, found.sentence)
+        return go(request, "integration-setup", integration.public_id)
+    return _form_page(request, form, tested=found, status=200 if found.ok else 422)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@org_view(role="admin")
+def setup(request: HttpRequest, integration_id: str) -> HttpResponse:
+    """Choose streams, schedule and mode; then the first sync starts."""
+    integration = queries.get_integration(request.organization, integration_id)
+    form = SyncForm(
+        request.POST or None,
+        initial={
+            "sync_frequency": integration.sync_frequency or 3600,
+            "sync_mode": integration.sync_mode,
+        },
+        current_s=integration.sync_frequency or 3600,
+    )
+    problem = _look_up(integration) if request.method != "POST" else ""
+    if request.method == "POST" and form.is_valid():
+        chosen = request.POST.getlist("stream")
+        if chosen:
+            return _begin(request, integration, form, chosen)
+        problem = "Choose at least one kind of data."
+    bad = request.method == "POST"
+    return render(
+        request,
+        "integrations/setup.html",
+        {
+            "integration": integration,
+            "streams": queries.list_streams(integration),
+            "form": form,
+            "problem": problem,
+            "picked": request.POST.getlist("stream") if bad else None,
+            "breadcrumbs": [_home()],
+            "steps": _steps(2),
+        },
+        status=422 if bad else 200,
+    )
+
+
+def _begin(
+    request: HttpRequest, integration: Integration, form: SyncForm, chosen: list[str]
+) -> HttpResponse:
+    states = StreamState.objects.select_related("integration__organization")
+    for state in states.filter(integration=integration, is_gone=False):
+        if state.is_enabled != (state.name in chosen):
+            controls.update_stream(state, {"enabled": state.name in chosen}, by=request)
+    registry.update(integration, {"sync_config": form.cleaned_data}, by=request)
+    integration.refresh_from_db()
+    try:
+        run = runs.start(integration, by=request.user.email)
+    except runs.AlreadyRunningError as exc:
+        run = exc.run
+    except ChurnGuardError as exc:
+        messages.error(request, exc.message)
+        return go(request, "integration", integration.public_id)
+    if run is None:
+        return go(request, "integration", integration.public_id)
+    messages.success(request, f"The first sync of {integration.name} has begun.")
+    return go(request, "run", run.public_id)
+
+
+def _look_up(integration: Integration) -> str:
+    """Ask which streams there are, where nobody has; the sentence if that failed."""
+    if integration.discovered_at is not None:
+        return ""
+    try:
+        catalog.keep_streams(integration, connecting.discover(integration))
+    except ChurnGuardError as exc:
+        return exc.message
+    return ""
+
+
+def _try(form: ConnectForm) -> connecting.Checked:
+    """Ask the provider with what the form holds; nothing is stored."""
+    cls, secrets = form.connector, form.secrets()
+    defaults = {f.name: f.default for f in cls.fields if f.default is not None}
+    given = {k: v for k, v in form.settings().items() if v is not None}
+    try:
+        catalog.check_fields(cls, given)
+        with connecting.opened_with(
+            cls, {**defaults, **given}, secrets, interactive=True
+        ) as connector:
+            return connecting.Checked(True, "ok", connector.check())
+    except ChurnGuardError as exc:
+        text = crypto.redact(exc.message, credentials.secret_texts(secrets))
+        form.place(text, getattr(exc, "fields", {}))
+        return connecting.Checked(False, exc.code, text)
+
+
+def _add_files(request: HttpRequest) -> HttpResponse:
+    form = FileForm(request.POST or None, request.FILES or None)
+    if request.method != "POST":
+        return _form_page(request, form, file=True)
+    if not form.is_valid():
+        return _form_page(request, form, file=True, status=422)
+    kept = []
+    try:
+        # One by one, so that those before a refused one can be taken back.
+        for file in form.cleaned_data["files"]:
+            one = uploads.keep(request.organization, file, by=request)
+            kept += [one]
+        integration = registry.create(
+            request.organization,
+            {
+                "provider_name": "file",
+                "integration_name": form.cleaned_data["integration_name"],
+                "settings": {
+                    "currency": form.cleaned_data["currency"].upper(),
+                    "timezone": form.cleaned_data["timezone"],
+                },
+                "sync_config": {"sync_frequency": 0},
+                "uploads": [upload.public_id for upload in kept],
+            },
+            by=request,
+        )
+    except ConfigError as exc:
+        for upload in kept:
+            uploads.remove(upload, by=request)
+        name = "files" if "file" in exc.fields else None
+        form.add_error(name, exc.message)
+        return _form_page(request, form, file=True, status=422)
+    return go(request, "integration-files", integration.public_id)
+
+
+def _form_page(
+    request: HttpRequest,
+    form: ConnectForm | FileForm,
+    *,
+    tested: connecting.Checked | None = None,
+    file: bool = False,
+    status: int = 200,
+) -> HttpResponse:
+    cls = FileConnector if file else form.connector
+    return render(
+        request,
+        "integrations/connect_file.html" if file else "integrations/connect.html",
+        {
+            "form": form,
+            "provider": catalog.describe(cls),
+            "tested": tested,
+            "tested_note": _TESTED,
+            "breadcrumbs": [
+                _home(),
+                {"label": "Add", "url": reverse("integration-new")},
+            ],
+            "steps": _steps(1),
+        },
+        status=status,
+    )
+
+
+def _connector(provider: str) -> type[Connector]:
+    try:
+        return connectors.get(provider)
+    except ConfigError as exc:
+        raise Http404("No such provider.") from exc
+
+
+def _steps(current: int) -> list[tuple[str, str]]:
+    """(label, state) of each step; state: done, current or ahead."""
+    return [
+        (label, "done" if n < current else "current" if n == current else "ahead")
+        for n, label in enumerate(_STEPS)
+    ]
+
+
+def _home() -> dict[str, str]:
+    return {"label": "Integrations", "url": reverse("integrations")}

@@ -1,0 +1,258 @@
+"""Forms made from what a connector declares, and those of every integration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+
+from integrations.connectors.base import Connector, Field
+from integrations.models import SyncMode
+from integrations.views.shared import schedule_choices
+
+_OFF = {"autocomplete": "off", "spellcheck": "false"}
+_PREFIX = "field-"
+_HIDDEN = ("layouts",)
+"""Fields with an editor of their own."""
+
+
+class ConnectForm(forms.Form):
+    """Name, then the connector's own fields in its order. Secrets are write-only: an
+    empty one keeps what is set."""
+
+    integration_name = forms.CharField(
+        label="Name", max_length=200, help_text="How it shows in lists."
+    )
+
+    def __init__(
+        self,
+        cls: type[Connector],
+        *args: Any,
+        held: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.connector = cls
+        self.held = held or {}
+        self.order_fields(["integration_name"])
+        self.fields["integration_name"].initial = cls.label
+        self.fields["integration_name"].widget.attrs.update(_OFF)
+        for field in self.declared():
+            self.fields[_PREFIX + field.name] = _form_field(
+                field, is_set=field.name in self.held
+            )
+
+    def declared(self) -> list[Field]:
+        """The connector's fields that this form shows."""
+        return [f for f in self.connector.fields if f.name not in _HIDDEN]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """{bound, is_secret, set_at, last4} per field, for the template."""
+        shown = [{"bound": self["integration_name"], "is_secret": False}]
+        for field in self.declared():
+            hint = self.held.get(field.name, {})
+            shown.append(
+                {
+                    "bound": self[_PREFIX + field.name],
+                    # A long secret (a key file) needs its own lines.
+                    "is_secret": field.secret and field.kind != "textarea",
+                    "set_at": hint.get("set_at"),
+                    "last4": hint.get("last4", ""),
+                }
+            )
+        return shown
+
+    def settings(self) -> dict[str, Any]:
+        """The open values; those left empty are None, so that an update clears them."""
+        return {
+            field.name: _value(self.cleaned_data[_PREFIX + field.name])
+            for field in self.declared()
+            if not field.secret
+        }
+
+    def secrets(self) -> dict[str, Any]:
+        """The secrets that were typed."""
+        given = {
+            field.name: self.cleaned_data[_PREFIX + field.name]
+            for field in self.declared()
+            if field.secret
+        }
+        return {name: value for name, value in given.items() if value}
+
+    def body(self) -> dict[str, Any]:
+        """What `registry.create` and `registry.update` take."""
+        secrets = self.secrets()
+        body: dict[str, Any] = {
+            "integration_name": self.cleaned_data["integration_name"],
+            "settings": self.settings(),
+        }
+        if secrets:
+            body["credentials"] = {"custom_fields": secrets}
+        return body
+
+    def place(self, message: str, faults: Mapping[str, str]) -> None:
+        """Show an error of the engine at the fields it names, else above the form."""
+        placed = False
+        for name, why in faults.items():
+            for key in (_PREFIX + name, name):
+                if key in self.fields:
+                    self.add_error(key, f"{message} ({why})" if len(why) < 60 else why)
+                    placed = True
+                    break
+        if not placed:
+            self.add_error(None, message)
+
+
+class SyncForm(forms.Form):
+    """When and how an integration syncs."""
+
+    sync_frequency = forms.TypedChoiceField(
+        label="Schedule", coerce=int, help_text="Missed times are not made up for."
+    )
+    sync_mode = forms.ChoiceField(
+        label="Mode",
+        choices=[
+            (SyncMode.INCREMENTAL, "Incremental: what changed since the last sync"),
+            (SyncMode.FULL, "Full: everything each time"),
+            (SyncMode.REAL_TIME, "Real time: incremental beside webhooks"),
+        ],
+    )
+
+    def __init__(self, *args: Any, current_s: int = 3600, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["sync_frequency"].choices = schedule_choices(current_s)
+        mode = self.initial.get("sync_mode")
+        if mode == SyncMode.SCHEDULED:
+            self.fields["sync_mode"].choices = [
+                (SyncMode.SCHEDULED, "Scheduled: incremental on the clock"),
+                *self.fields["sync_mode"].choices,
+            ]
+
+
+class LimitsForm(SyncForm):
+    """The settings of an integration that its provider feels."""
+
+    batch_size = forms.IntegerField(
+        label="Records per page", min_value=1, max_value=50_000
+    )
+    requests_per_minute = forms.IntegerField(
+        label="Requests per minute, at most", min_value=1, max_value=1_000_000
+    )
+    concurrent_requests = forms.IntegerField(
+        label="Requests at the same time", min_value=1, max_value=100
+    )
+    retry_attempts = forms.IntegerField(label="Tries again", min_value=0, max_value=100)
+    retry_backoff = forms.IntegerField(
+        label="First wait before a retry, seconds", min_value=0, max_value=86_400
+    )
+    tags = forms.CharField(
+        label="Tags", required=False, help_text="Separated by commas."
+    )
+
+    def clean_tags(self) -> list[str]:
+        words = [word.strip() for word in self.cleaned_data["tags"].split(",")]
+        tags = list(dict.fromkeys(word for word in words if word))
+        if any(len(tag) > 60 for tag in tags):
+            raise forms.ValidationError("A tag has at most 60 letters.")
+        return tags
+
+
+class MultipleFileInput(forms.ClearableFileInput):
+    allow_multiple_selected = True
+
+
+class FilesField(forms.FileField):
+    """One or several files."""
+
+    widget = MultipleFileInput
+
+    def clean(self, data: Any, initial: Any = None) -> list[Any]:
+        files = data if isinstance(data, (list, tuple)) else [data]
+        return [super(FilesField, self).clean(file, initial) for file in files]
+
+
+class UploadForm(forms.Form):
+    """Files for the file connector."""
+
+    files = FilesField(
+        label="Files",
+        help_text="CSV, NDJSON or JSON, plain, .gz or .zst; several at once.",
+        widget=MultipleFileInput(
+            attrs={
+                "accept": ".csv,.tsv,.json,.jsonl,.ndjson,.gz,.zst",
+                "data-file-name": "chosen-files",
+            }
+        ),
+    )
+
+
+class FileForm(UploadForm):
+    """A new file integration."""
+
+    integration_name = forms.CharField(
+        label="Name",
+        max_length=200,
+        initial="Files",
+        help_text="Where the data is from, such as “Billing export”.",
+        widget=forms.TextInput(attrs=_OFF),
+    )
+    currency = forms.CharField(
+        label="Currency",
+        min_length=3,
+        max_length=3,
+        initial="USD",
+        help_text="Of amounts whose file does not say (ISO 4217).",
+        widget=forms.TextInput(attrs=_OFF),
+    )
+    timezone = forms.CharField(
+        label="Time zone",
+        max_length=60,
+        initial="UTC",
+        help_text="Of times without a zone, e.g. Europe/Berlin.",
+        widget=forms.TextInput(attrs=_OFF),
+    )
+    field_order = ["integration_name", "files", "currency", "timezone"]
+
+
+def _form_field(field: Field, *, is_set: bool) -> forms.Field:
+    required = field.required and not (field.secret and is_set)
+    common: dict[str, Any] = {
+        "label": field.label,
+        "required": required,
+        "help_text": field.help,
+        "initial": None if field.secret else field.default,
+    }
+    if field.choices:
+        choices = list(field.choices)
+        if not field.required and field.default is None:
+            choices = [("", "Not set"), *choices]
+        return forms.ChoiceField(choices=choices, **common)
+    if field.kind == "bool":
+        return forms.BooleanField(**{**common, "required": False})
+    if field.kind == "number":
+        return forms.FloatField(**common)
+    if field.kind == "json":
+        area = forms.Textarea(attrs={**_OFF, "rows": 5})
+        return forms.JSONField(widget=area, **common)
+    if field.kind == "textarea":
+        area = forms.Textarea(attrs={**_OFF, "rows": 5})
+        return forms.CharField(widget=area, strip=False, **common)
+    if field.secret:
+        return forms.CharField(widget=forms.PasswordInput(attrs=_OFF), **common)
+    return forms.CharField(widget=forms.TextInput(attrs=_OFF), **common)
+
+
+def _value(value: Any) -> Any:
+    """Form value to setting: whole numbers stay whole, empty is None."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str):
+        return value.strip() or None
+    return value
+
+
+def pretty(value: Any) -> str:
+    """JSON for a person to read and edit."""
+    return json.dumps(value, ensure_ascii=False, indent=2, sort_keys=False)

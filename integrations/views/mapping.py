@@ -1,0 +1,219 @@
+"""The Mapping tab: source fields to unified fields, tried on real records, versioned.
+
+Rules of the form, n from 0: target-n, source-n (several separated by commas),
+transform-n, params-n (JSON object), default-n, required-n. Rows without a target are
+left out.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from churnguard.auth import has_role, org_view
+from churnguard.errors import ChurnGuardError, ConfigError
+from integrations import mappings, queries
+from integrations.mapping import TRANSFORMS
+from integrations.models import StreamState
+from integrations.views.detail import frame
+from integrations.views.shared import go, refuse
+
+BLANK_ROWS = 2
+MOST_ROWS = 200
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@org_view
+def mapping(request: HttpRequest, integration_id: str) -> HttpResponse:
+    """`do=preview` and `do=dry` try the rules of the form, `do=save` keeps them."""
+    found = queries.get_integration(request.organization, integration_id)
+    context = frame(request, found, "mapping")
+    streams = list(
+        StreamState.objects.select_related("integration__organization")
+        .filter(integration=found, is_gone=False)
+        .order_by("-is_enabled", "position", "pk")
+    )
+    wanted = request.GET.get("stream", "")
+    state = next((s for s in streams if s.name == wanted), None) or next(
+        iter(streams), None
+    )
+    context |= {"streams": streams, "state": state}
+    if state is None:
+        return render(request, "integrations/mapping.html", context)
+    shown = mappings.describe(state)
+    rules, custom, problem = shown["spec"]["rules"], shown["spec"].get("custom"), ""
+    do = request.POST.get("do", "")
+    if request.method == "POST":
+        try:
+            rules, custom = _rules(request.POST), _words(request.POST.get("custom", ""))
+            spec = {"rules": rules, "custom": custom}
+            if do == "save":
+                return _save(request, state, spec)
+            key = "result" if do == "dry" else "preview"
+            tried = mappings.dry_run if do == "dry" else mappings.preview
+            context[key] = (
+                _shown(tried(state, spec)) if do != "dry" else tried(state, spec)
+            )
+        except ChurnGuardError as exc:
+            problem = exc.message
+            context["problem_fields"] = getattr(exc, "fields", {})
+    context |= {
+        **shown,
+        "rows": [_row(rule) for rule in rules] + [_row({})] * BLANK_ROWS,
+        "custom": ", ".join(custom or []),
+        "problem": problem,
+        "kinds": [(name, kind.summary) for name, kind in TRANSFORMS.items()],
+        "transforms_help": [
+            (name, kind.summary, ", ".join(f"{k}: {v}" for k, v in kind.params.items()))
+            for name, kind in TRANSFORMS.items()
+        ],
+        "versions": mappings.list_versions(state),
+        "can_edit": has_role(request, "analyst"),
+    }
+    return render(
+        request, "integrations/mapping.html", context, status=422 if problem else 200
+    )
+
+
+@require_POST
+@org_view(role="analyst")
+def roll_back(request: HttpRequest, integration_id: str) -> HttpResponse:
+    """Make an old version the newest."""
+    found = queries.get_integration(request.organization, integration_id)
+    state = get_object_or_404(
+        StreamState.objects.select_related("integration__organization"),
+        integration=found,
+        name=request.POST.get("stream", "").replace("\x00", ""),
+    )
+    version = request.POST.get("version", "")
+    try:
+        made = mappings.roll_back(
+            state, int(version) if version.isdigit() else 0, by=request
+        )
+        messages.success(request, f"Version {made.version} is in use.")
+    except ChurnGuardError as exc:
+        refuse(request, exc)
+    return _back(request, state)
+
+
+def _save(
+    request: HttpRequest, state: StreamState, spec: dict[str, Any]
+) -> HttpResponse:
+    made = mappings.save(
+        state, spec, note=request.POST.get("note", "").strip(), by=request
+    )
+    messages.success(
+        request,
+        f"Version {made.version} is in use from the next page on. A full sync applies "
+        "it to what is stored already.",
+    )
+    return _back(request, state)
+
+
+def _back(request: HttpRequest, state: StreamState) -> HttpResponse:
+    query = QueryDict(mutable=True)
+    query["stream"] = state.name
+    return go(
+        request,
+        "integration-mapping",
+        state.integration.public_id,
+        anchor=f"?{query.urlencode()}",
+    )
+
+
+def _rules(data: QueryDict) -> list[dict[str, Any]]:
+    """The rules of the form. Raises ConfigError for JSON that is none."""
+    rules = []
+    for n in range(MOST_ROWS):
+        if f"target-{n}" not in data:
+            break
+        target = data[f"target-{n}"].strip()
+        if not target:
+            continue
+        rule: dict[str, Any] = {"target": target}
+        sources = _words(data.get(f"source-{n}", ""))
+        if len(sources) == 1:
+            rule["source"] = sources[0]
+        elif sources:
+            rule["sources"] = sources
+        kind = data.get(f"transform-{n}", "rename")
+        params = _json(data.get(f"params-{n}", ""), target)
+        chain = json.loads(data.get(f"chain-{n}") or "null")
+        if isinstance(chain, list) and kind == "chain":
+            rule["transform"] = chain
+        elif kind != "rename" or params:
+            rule["transform"] = {"kind": kind, **params}
+        default = data.get(f"default-{n}", "").strip()
+        if default:
+            rule["default"] = default
+        if data.get(f"required-{n}"):
+            rule["required"] = True
+        rules.append(rule)
+    return rules
+
+
+def _json(text: str, target: str) -> dict[str, Any]:
+    if not text.strip():
+        return {}
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as exc:
+        raise ConfigError(
+            f"The details of “{target}” are no JSON object: {exc.msg}. Write them like "
+            '{"value": "eu"}.',
+            code="invalid_mapping",
+        ) from exc
+    if not isinstance(value, dict):
+        raise ConfigError(
+            f"The details of “{target}” must be a JSON object.", code="invalid_mapping"
+        )
+    return value
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _row(rule: dict[str, Any]) -> dict[str, Any]:
+    """A rule as the form shows it; several transforms in a row stay as they are."""
+    transform = rule.get("transform") or {"kind": "rename"}
+    is_chain = isinstance(transform, list)
+    head = {"kind": "chain"} if is_chain else transform
+    if isinstance(head, str):
+        head = {"kind": head}
+    params = {k: v for k, v in head.items() if k != "kind"}
+    return {
+        "target": rule.get("target", ""),
+        "source": ", ".join(rule.get("sources") or [rule.get("source") or ""]),
+        "kind": head.get("kind", "rename"),
+        "params": json.dumps(params, ensure_ascii=False) if params else "",
+        "default": rule.get("default", ""),
+        "required": rule.get("required", False),
+        "chain": json.dumps(transform, ensure_ascii=False) if is_chain else "",
+    }
+
+
+def _shown(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What changed in each record of a preview: {external_id, error, changes}."""
+    rows = []
+    for record in records:
+        before, after = record["before"], record["after"] or {}
+        names = [n for n in {**before, **after} if before.get(n) != after.get(n)]
+        rows.append(
+            {
+                "external_id": before.get("external_id", ""),
+                "error": record["error"],
+                "changes": [
+                    (name, before.get(name), after.get(name)) for name in sorted(names)
+                ]
+                if record["after"] is not None
+                else [],
+                "raw": json.dumps(record["raw"], ensure_ascii=False, indent=2),
+            }
+        )
+    return rows

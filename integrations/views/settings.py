@@ -1,0 +1,184 @@
+"""The Settings tab: what was entered, secrets, clock, limits, and the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from churnguard.auth import org_view
+from churnguard.errors import ChurnGuardError, ConfigError
+from integrations import (
+    catalog,
+    connecting,
+    connectors,
+    controls,
+    credentials,
+    queries,
+    registry,
+)
+from integrations.models import Integration, StreamState
+from integrations.views.detail import frame
+from integrations.views.forms import ConnectForm, LimitsForm
+from integrations.views.shared import go, refuse
+
+_COLUMNS = ("base_url", "api_version")
+_SYNC = (
+    "sync_frequency",
+    "sync_mode",
+    "batch_size",
+    "requests_per_minute",
+    "concurrent_requests",
+    "retry_attempts",
+    "retry_backoff",
+)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@org_view(role="admin")
+def settings(request: HttpRequest, integration_id: str) -> HttpResponse:
+    """Two forms: `form=connection` and `form=sync`."""
+    found = queries.get_integration(request.organization, integration_id)
+    which = request.POST.get("form", "")
+    connection = _connect_form(found, request.POST if which == "connection" else None)
+    sync = _sync_form(found, request.POST if which == "sync" else None)
+    if which == "connection" and connection.is_valid():
+        try:
+            registry.update(found, connection.body(), by=request)
+        except ConfigError as exc:
+            connection.place(exc.message, exc.fields)
+        else:
+            return _saved(request, found, bool(connection.secrets()))
+    if which == "sync" and sync.is_valid():
+        values = sync.cleaned_data
+        body = {
+            "sync_config": {name: values[name] for name in _SYNC},
+            "tags": values["tags"],
+        }
+        try:
+            registry.update(found, body, by=request)
+        except ConfigError as exc:
+            sync.add_error(None, exc.message)
+        else:
+            messages.success(request, "The settings were saved.")
+            return go(request, "integration-settings", found.public_id)
+    context = frame(request, found, "settings")
+    held = credentials.describe(found)
+    context |= {
+        "form": connection,
+        "sync_form": sync,
+        "expires_at": held["expires_at"],
+        "streams": queries.list_streams(found),
+        "oauth": _has_oauth(found),
+        "body": queries.integration_body(found),
+    }
+    return render(
+        request,
+        "integrations/settings.html",
+        context,
+        status=422 if which else 200,
+    )
+
+
+@require_POST
+@org_view(role="admin")
+def test(request: HttpRequest, integration_id: str) -> HttpResponse:
+    """Ask the provider who we are."""
+    found = queries.get_integration(request.organization, integration_id)
+    checked = controls.test(found, by=request)
+    level = messages.SUCCESS if checked.ok else messages.ERROR
+    messages.add_message(request, level, checked.sentence)
+    return go(request, "integration", found.public_id)
+
+
+@require_POST
+@org_view(role="admin")
+def discover(request: HttpRequest, integration_id: str) -> HttpResponse:
+    """Ask the provider again which streams there are."""
+    found = queries.get_integration(request.organization, integration_id)
+    try:
+        catalog.keep_streams(found, connecting.discover(found))
+        messages.success(request, "The list of data was looked up again.")
+    except ChurnGuardError as exc:
+        refuse(request, exc)
+    return go(request, "integration", found.public_id)
+
+
+@require_POST
+@org_view(role="admin")
+def reset(request: HttpRequest, integration_id: str) -> HttpResponse:
+    """Forget where a stream stands."""
+    found = queries.get_integration(request.organization, integration_id)
+    state = get_object_or_404(
+        StreamState.objects.select_related("integration__organization"),
+        integration=found,
+        name=request.POST.get("stream", "").replace("\x00", ""),
+    )
+    try:
+        controls.reset_cursor(state, by=request)
+        messages.success(request, f"The next sync reads all of {state} again.")
+    except ChurnGuardError as exc:
+        refuse(request, exc)
+    return go(request, "integration-settings", found.public_id)
+
+
+@require_POST
+@org_view(role="admin")
+def delete(request: HttpRequest, integration_id: str) -> HttpResponse:
+    """Remove the integration; its name has to be typed."""
+    found = queries.get_integration(request.organization, integration_id)
+    if request.POST.get("confirm", "").strip() != found.name:
+        messages.error(request, "The name did not match; nothing was deleted.")
+        return go(request, "integration-settings", found.public_id)
+    registry.delete(found, by=request)
+    messages.success(request, f"{found.name} was deleted. Its records stay.")
+    return go(request, "integrations")
+
+
+def _saved(
+    request: HttpRequest, integration: Integration, has_secrets: bool
+) -> HttpResponse:
+    """After a change of the connection, say at once whether it works."""
+    integration.refresh_from_db()
+    if integration.provider_name == "file":
+        messages.success(request, "The settings were saved.")
+        return go(request, "integration-settings", integration.public_id)
+    checked = controls.test(integration, by=request)
+    said = "The new secrets were saved." if has_secrets else "The settings were saved."
+    level = messages.SUCCESS if checked.ok else messages.WARNING
+    messages.add_message(request, level, f"{said} {checked.sentence}")
+    return go(request, "integration-settings", integration.public_id)
+
+
+def _connect_form(integration: Integration, data: Any) -> ConnectForm:
+    cls = connectors.get(integration.provider_name)
+    values = {
+        **{name: getattr(integration, name) for name in _COLUMNS},
+        **integration.settings,
+    }
+    initial = {f"field-{name}": value for name, value in values.items() if value != ""}
+    return ConnectForm(
+        cls,
+        data,
+        initial={**initial, "integration_name": integration.name},
+        held=credentials.describe(integration)["fields"],
+    )
+
+
+def _sync_form(integration: Integration, data: Any) -> LimitsForm:
+    initial = {name: getattr(integration, name) for name in _SYNC}
+    return LimitsForm(
+        data,
+        initial={**initial, "tags": ", ".join(integration.tags)},
+        current_s=integration.sync_frequency,
+    )
+
+
+def _has_oauth(integration: Integration) -> bool:
+    cls = connectors.get(integration.provider_name)
+    return "oauth2" in cls.auth
