@@ -283,7 +283,7 @@ def _store(
         "    ORDER BY h.at DESC LIMIT 1) "
         "FROM score_stage s LEFT JOIN (SELECT cs.customer_id, sum(b.mrr_minor) AS mrr "
         "  FROM cg_subscription b JOIN cg_customer_source cs "
-        "  ON cs.id = b.customer_source_id WHERE cs.customer_id = ANY(%(ids)s) "
+        "  ON cs.id = b.customer_source_id WHERE cs.customer_id = ANY(%(ids)s::bigint[]) "
         "  AND b.status IN ('active', 'past_due') AND b.deleted_at IS NULL "
         "  AND (b.ended_at IS NULL OR b.ended_at > %(now)s) GROUP BY 1) m "
         "  ON m.customer_id = s.customer_id "
@@ -291,7 +291,7 @@ def _store(
         {
             "now": now,
             "week": now - timedelta(days=7),
-            "ids": [customer.id for customer in customers],
+            "ids": f"{{{','.join(str(customer.id) for customer in customers)}}}",
         },
     )
     return appended
@@ -299,7 +299,7 @@ def _store(
 
 def _parts(
     facts: fact_table.CustomerFacts, rows: list[int], scores: health.Scores
-) -> list[list[list[Any]]]:
+) -> list[list[Any]]:
     """Per customer the ledger lines as `HealthScore.parts` stores them."""
     names = [metric.name for metric in METRICS]
     raw = np.round(scores.raw, 2).tolist()
@@ -308,27 +308,26 @@ def _parts(
     losses = scores.losses.tolist()
     fact_a = np.round(facts.fact_a[rows], 3).tolist()
     fact_b = np.round(facts.fact_b[rows], 3).tolist()
-    at = facts.fact_at[rows].tolist()
+    at = np.round(facts.fact_at[rows]).tolist()
     age = np.round(facts.age_days[rows], 1)
     oldest = np.nanmax(np.where(np.isnan(age), -1.0, age), axis=1).tolist()
     caps = scores.cap.tolist()
     m = len(names)
     out = []
     for i in range(len(rows)):
-        lines = [
-            [
-                names[j],
-                raw[i][j],
-                decayed[i][j],
-                weight[i][j],
-                losses[i][j],
-                _none(fact_a[i][j]),
-                _none(fact_b[i][j]),
-                None if at[i][j] != at[i][j] else int(at[i][j]),
-            ]
-            for j in range(m)
-            if raw[i][j] == raw[i][j]
-        ]
+        # NaN is encoded as null; a metric without a score is left out.
+        table = zip(
+            names,
+            raw[i],
+            decayed[i],
+            weight[i],
+            losses[i],
+            fact_a[i],
+            fact_b[i],
+            at[i],
+            strict=False,
+        )
+        lines: list[Any] = [line for line in table if line[1] == line[1]]
         if losses[i][m]:
             lines.append(
                 [health.STALE_LINE, None, None, 0, losses[i][m], oldest[i], None, None]
@@ -339,7 +338,3 @@ def _parts(
             )
         out.append(lines)
     return out
-
-
-def _none(value: float) -> float | None:
-    return None if value != value else value

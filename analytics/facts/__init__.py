@@ -37,14 +37,17 @@ def gather(
     today: date = cur.fetchone()[0]
     facts = CustomerFacts.empty(len(customer_ids))
     index = {customer_id: row for row, customer_id in enumerate(customer_ids)}
+    # As one literal: adapting thousands of numbers for each statement costs more than
+    # some of the statements.
+    ids = f"{{{','.join(map(str, customer_ids))}}}"
     feeds = _feed_ages(cur, org_id, now)
-    sources = _customer_sources(cur, customer_ids, index)
+    sources = _customer_sources(cur, ids, index)
     ages = _ages(feeds, sources, len(customer_ids))
-    fill_usage(cur, customer_ids, index, today, now, facts, ages["events"])
-    fill_billing(cur, customer_ids, index, now, facts, ages)
-    fill_support(cur, customer_ids, index, now, facts, ages["tickets"])
-    fill_engagement(cur, customer_ids, index, now, facts)
-    fill_sentiment(cur, customer_ids, index, now, facts)
+    fill_usage(cur, ids, index, today, now, facts, ages["events"])
+    fill_billing(cur, ids, index, now, facts, ages)
+    fill_support(cur, ids, index, now, facts, ages["tickets"])
+    fill_engagement(cur, ids, index, now, facts)
+    fill_sentiment(cur, ids, index, now, facts)
     for metric in METRICS:
         if metric.source in ages:
             facts.age_days[:, M[metric.name]] = ages[metric.source]
@@ -72,11 +75,11 @@ def _feed_ages(cur: Cursor, org_id: int, now: datetime) -> dict[str, dict[int, f
 
 
 def _customer_sources(
-    cur: Cursor, ids: list[int], index: dict[int, int]
+    cur: Cursor, ids: str, index: dict[int, int]
 ) -> list[tuple[int, int]]:
     cur.execute(
         "SELECT DISTINCT customer_id, source_id FROM cg_customer_source "
-        "WHERE customer_id = ANY(%s)",
+        "WHERE customer_id = ANY(%s::bigint[])",
         [ids],
     )
     return [(index[customer], source) for customer, source in cur.fetchall()]

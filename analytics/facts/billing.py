@@ -13,7 +13,7 @@ from analytics.health import CAPS, Floats
 
 def fill_billing(
     cur: Cursor,
-    ids: list[int],
+    ids: str,
     index: dict[int, int],
     now: datetime,
     facts: CustomerFacts,
@@ -21,7 +21,7 @@ def fill_billing(
 ) -> None:
     """Days past due, failed payments in 90 days, MRR against 90 days ago, renewal."""
     since = now - timedelta(days=90)
-    every = np.arange(len(ids))
+    every = np.arange(len(index))
     paying = every[~np.isnan(ages["invoices"])]
     zeros = np.zeros(len(paying))
     facts.put(paying, "past_due", zeros, a=zeros)
@@ -32,7 +32,8 @@ def fill_billing(
         "coalesce(sum(i.failed_attempts) FILTER (WHERE coalesce(i.last_failed_at, "
         "i.due_at) > %(since)s), 0), max(i.last_failed_at) "
         "FROM cg_invoice i JOIN cg_customer_source s ON s.id = i.customer_source_id "
-        "WHERE s.customer_id = ANY(%(ids)s) AND i.deleted_at IS NULL GROUP BY 1",
+        "WHERE s.customer_id = ANY(%(ids)s::bigint[]) "
+        "AND i.deleted_at IS NULL GROUP BY 1",
         {"ids": ids, "now": now, "since": since},
     )
     past_due_cap = CAPS.index("past_due_30")
@@ -55,7 +56,7 @@ _LIVE = "('active', 'trialing', 'past_due')"
 
 def _plan(
     cur: Cursor,
-    ids: list[int],
+    ids: str,
     index: dict[int, int],
     now: datetime,
     since: datetime,
@@ -82,7 +83,8 @@ def _plan(
         "LEFT JOIN LATERAL (SELECT max(c.effective_at) AS at "
         "  FROM cg_subscription_change c WHERE c.subscription_id = b.id "
         "  AND c.effective_at > %(since)s) last_change ON true "
-        "WHERE s.customer_id = ANY(%(ids)s) AND b.deleted_at IS NULL GROUP BY 1",
+        "WHERE s.customer_id = ANY(%(ids)s::bigint[]) "
+        "AND b.deleted_at IS NULL GROUP BY 1",
         {"ids": ids, "now": now, "since": since},
     )
     cancel_cap = CAPS.index("cancellation_scheduled")

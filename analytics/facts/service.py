@@ -13,7 +13,7 @@ from analytics.health import CAPS, Floats
 
 def fill_support(
     cur: Cursor,
-    ids: list[int],
+    ids: str,
     index: dict[int, int],
     now: datetime,
     facts: CustomerFacts,
@@ -21,7 +21,7 @@ def fill_support(
 ) -> None:
     """Open urgent tickets, reopen rate, first reply and resolution (median hours over
     90 days), and 28-day volume against own 90-day habit."""
-    every = np.arange(len(ids))
+    every = np.arange(len(index))
     connected = every[~np.isnan(age)]
     zeros = np.zeros(len(connected))
     facts.put(connected, "urgent_open", zeros, a=zeros)
@@ -44,7 +44,8 @@ def fill_support(
         "count(*) FILTER (WHERE t.opened_at > %(d118)s AND t.opened_at <= %(d28)s), "
         "extract(epoch FROM max(t.opened_at)) "
         "FROM cg_ticket t JOIN cg_customer_source s ON s.id = t.customer_source_id "
-        "WHERE s.customer_id = ANY(%(ids)s) AND t.deleted_at IS NULL GROUP BY 1",
+        "WHERE s.customer_id = ANY(%(ids)s::bigint[]) "
+        "AND t.deleted_at IS NULL GROUP BY 1",
         {
             "ids": ids,
             "d28": now - timedelta(days=28),
@@ -77,7 +78,7 @@ def fill_support(
 
 def fill_engagement(
     cur: Cursor,
-    ids: list[int],
+    ids: str,
     index: dict[int, int],
     now: datetime,
     facts: CustomerFacts,
@@ -87,12 +88,12 @@ def fill_engagement(
         "SELECT customer_id, max(at) FROM ("
         "SELECT s.customer_id, coalesce(c.last_message_at, c.started_at) AS at "
         "FROM cg_conversation c JOIN cg_customer_source s "
-        "ON s.id = c.customer_source_id WHERE s.customer_id = ANY(%(ids)s) "
+        "ON s.id = c.customer_source_id WHERE s.customer_id = ANY(%(ids)s::bigint[]) "
         "AND c.direction IN ('both', 'in') AND c.deleted_at IS NULL "
         "UNION ALL "
         "SELECT s.customer_id, c.last_contacted_at FROM cg_contact c "
         "JOIN cg_customer_source s ON s.id = c.customer_source_id "
-        "WHERE s.customer_id = ANY(%(ids)s) AND c.deleted_at IS NULL) x "
+        "WHERE s.customer_id = ANY(%(ids)s::bigint[]) AND c.deleted_at IS NULL) x "
         "WHERE at IS NOT NULL AND at <= %(now)s GROUP BY 1",
         {"ids": ids, "now": now},
     )
@@ -107,7 +108,7 @@ def fill_engagement(
         "'delivered')), count(*) FILTER (WHERE e.kind IN ('opened', 'clicked', "
         "'attended', 'submitted')), extract(epoch FROM max(e.occurred_at)) "
         "FROM cg_campaign_engagement e JOIN cg_customer_source s "
-        "ON s.id = e.customer_source_id WHERE s.customer_id = ANY(%(ids)s) "
+        "ON s.id = e.customer_source_id WHERE s.customer_id = ANY(%(ids)s::bigint[]) "
         "AND e.occurred_at > %(since)s AND e.deleted_at IS NULL GROUP BY 1",
         {"ids": ids, "since": now - timedelta(days=90)},
     )
@@ -124,7 +125,7 @@ def fill_engagement(
 
 def fill_sentiment(
     cur: Cursor,
-    ids: list[int],
+    ids: str,
     index: dict[int, int],
     now: datetime,
     facts: CustomerFacts,
@@ -135,13 +136,13 @@ def fill_sentiment(
         "SELECT customer_id, 'csat', avg(pct), count(*), max(at) FROM ("
         "SELECT s.customer_id, t.satisfaction_pct AS pct, coalesce(t.solved_at, "
         "t.closed_at, t.opened_at) AS at FROM cg_ticket t JOIN cg_customer_source s "
-        "ON s.id = t.customer_source_id WHERE s.customer_id = ANY(%(ids)s) "
+        "ON s.id = t.customer_source_id WHERE s.customer_id = ANY(%(ids)s::bigint[]) "
         "AND t.satisfaction_pct IS NOT NULL AND t.deleted_at IS NULL "
         "UNION ALL "
         "SELECT s.customer_id, 100 * (r.score - coalesce(r.scale_min, 0)) / "
         "nullif(r.scale_max - coalesce(r.scale_min, 0), 0), r.answered_at "
         "FROM cg_survey_response r JOIN cg_customer_source s "
-        "ON s.id = r.customer_source_id WHERE s.customer_id = ANY(%(ids)s) "
+        "ON s.id = r.customer_source_id WHERE s.customer_id = ANY(%(ids)s::bigint[]) "
         "AND r.kind = 'csat' AND r.deleted_at IS NULL) x "
         "WHERE at > %(d180)s AND at <= %(now)s AND pct IS NOT NULL GROUP BY 1 "
         "UNION ALL "
@@ -149,7 +150,7 @@ def fill_sentiment(
         "SELECT DISTINCT ON (s.customer_id, coalesce(r.contact_id, r.external_id)) "
         "s.customer_id, r.score, r.answered_at "
         "FROM cg_survey_response r JOIN cg_customer_source s "
-        "ON s.id = r.customer_source_id WHERE s.customer_id = ANY(%(ids)s) "
+        "ON s.id = r.customer_source_id WHERE s.customer_id = ANY(%(ids)s::bigint[]) "
         "AND r.kind = 'nps' AND r.answered_at <= %(now)s AND r.deleted_at IS NULL "
         "ORDER BY s.customer_id, coalesce(r.contact_id, r.external_id), "
         "r.answered_at DESC) newest GROUP BY 1 "
@@ -158,7 +159,7 @@ def fill_sentiment(
         "100 * (r.score - coalesce(r.scale_min, 0)) / nullif(coalesce(r.scale_max, "
         "100) - coalesce(r.scale_min, 0), 0), 1, r.answered_at "
         "FROM cg_survey_response r JOIN cg_customer_source s "
-        "ON s.id = r.customer_source_id WHERE s.customer_id = ANY(%(ids)s) "
+        "ON s.id = r.customer_source_id WHERE s.customer_id = ANY(%(ids)s::bigint[]) "
         "AND r.kind = 'pulse' AND r.answered_at <= %(now)s AND r.deleted_at IS NULL "
         "ORDER BY s.customer_id, r.answered_at DESC) pulse",
         {"ids": ids, "now": now, "d180": now - timedelta(days=180)},

@@ -15,7 +15,7 @@ from analytics.rollups import WINDOW_DAYS
 
 def fill_usage(
     cur: Cursor,
-    ids: list[int],
+    ids: str,
     index: dict[int, int],
     today: date,
     now: datetime,
@@ -27,7 +27,7 @@ def fill_usage(
     Habit: active days per 28 in the 90 days before the last 28; needs 28 days of
     history. A connected customer without any event for 28 days or more scores 0.
     """
-    n = len(ids)
+    n = len(index)
     counts = np.zeros((n, WINDOW_DAYS), dtype=np.int64)
     first = np.full(n, np.nan)
     last = np.full(n, np.nan)
@@ -35,7 +35,7 @@ def fill_usage(
         "SELECT s.customer_id, w.base_day, w.days, "
         "extract(epoch FROM w.first_event_at), extract(epoch FROM w.last_event_at) "
         "FROM cg_usage_window w JOIN cg_customer_source s "
-        "ON s.id = w.customer_source_id WHERE s.customer_id = ANY(%s)",
+        "ON s.id = w.customer_source_id WHERE s.customer_id = ANY(%s::bigint[])",
         [ids],
     )
     start = today - timedelta(days=WINDOW_DAYS - 1)
@@ -87,7 +87,7 @@ def fill_usage(
 
 def _seats_and_breadth(
     cur: Cursor,
-    ids: list[int],
+    ids: str,
     index: dict[int, int],
     now: datetime,
     facts: CustomerFacts,
@@ -104,13 +104,14 @@ def _seats_and_breadth(
         "  AND u.last_at > %(adopted)s), "
         "extract(epoch FROM max(u.last_at)), bool_or(u.user_key <> '') "
         "FROM an_usage_seen u JOIN cg_customer_source s "
-        "ON s.id = u.customer_source_id WHERE s.customer_id = ANY(%(ids)s) GROUP BY 1",
+        "ON s.id = u.customer_source_id "
+        "WHERE s.customer_id = ANY(%(ids)s::bigint[]) GROUP BY 1",
         {"ids": ids, "recent": recent_from, "adopted": adopted_from},
     )
     found = cur.fetchall()
     if not found:
         return
-    cur.execute("SELECT id, seats FROM cg_customer WHERE id = ANY(%s)", [ids])
+    cur.execute("SELECT id, seats FROM cg_customer WHERE id = ANY(%s::bigint[])", [ids])
     seats = dict(cur.fetchall())
     rows = row_numbers(found, index)
     users, used, adopted = (column_of(found, i) for i in (1, 2, 3))

@@ -7,7 +7,6 @@ no fact, and undoing it restores every number.
 
 from __future__ import annotations
 
-from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Q
 
@@ -46,7 +45,9 @@ class Customer(models.Model):
     score columns are the newest `HealthScore`, copied here for lists."""
 
     public_id = models.CharField(max_length=64, unique=True, default=_customer_id)
-    organization = models.ForeignKey(Organization, on_delete=models.CASCADE)
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, db_index=False
+    )
     name = models.CharField(max_length=300, blank=True)
     domain = models.CharField(max_length=253, blank=True)
     email = models.CharField(max_length=320, blank=True)
@@ -63,7 +64,7 @@ class Customer(models.Model):
     """Current MRR in the organisation's base currency, minor units."""
     custom = models.JSONField(default=dict, blank=True)
     merged_into = models.ForeignKey(
-        "self", null=True, blank=True, on_delete=models.SET_NULL
+        "self", null=True, blank=True, on_delete=models.SET_NULL, db_index=False
     )
     """Set while another customer has absorbed this one; hidden from lists."""
     created_at = models.DateTimeField(auto_now_add=True)
@@ -81,6 +82,8 @@ class Customer(models.Model):
     last_activity_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        # Every score rewrites the row, and with it each index: so only the orders
+        # that pages use most have one, and names are searched by scanning.
         db_table = "cg_customer"
         indexes = [
             models.Index(fields=["organization", "name", "id"], name="customer_name"),
@@ -89,15 +92,15 @@ class Customer(models.Model):
                 fields=["organization", "churn_probability", "id"],
                 name="customer_churn",
             ),
-            models.Index(fields=["organization", "risk_minor", "id"], name="cust_risk"),
-            models.Index(fields=["organization", "mrr_minor", "id"], name="cust_mrr"),
             models.Index(
                 fields=["score_stale_at"],
                 name="customer_stale",
                 condition=Q(score_stale_at__isnull=False),
             ),
-            GinIndex(
-                fields=["name"], name="customer_name_trgm", opclasses=["gin_trgm_ops"]
+            models.Index(
+                fields=["merged_into"],
+                name="customer_merged",
+                condition=Q(merged_into__isnull=False),
             ),
             models.Index(fields=["organization", "domain"], name="customer_domain"),
         ]
