@@ -16,8 +16,8 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 _FILL = (
     "INSERT INTO cg_source (organization_id, name, kind, first_seen_at) "
     "VALUES (%(org)s, 'web', 'ingest', now())",
-    "INSERT INTO cg_customer (public_id, organization_id, name, domain, email, country, "
-    "industry, segment, plan, owner, lifecycle_stage, custom, band, created_at, "
+    "INSERT INTO cg_customer (public_id, organization_id, name, domain, email, "
+    "country, industry, segment, plan, owner, lifecycle_stage, custom, band, created_at, "
     "updated_at, score_stale_at, seats) "
     "SELECT 'cus_' || n, %(org)s, 'Customer ' || n, '', '', '', '', "
     "(ARRAY['smb', 'mid', 'large'])[1 + n %% 3], '', '', '', '{}', 'unknown', now(), "
@@ -36,7 +36,8 @@ _FILL = (
     "INSERT INTO an_usage_seen (organization_id, customer_source_id, name, user_key, "
     "first_at, last_at, n) SELECT %(org)s, s.id, 'event_' || k, 'u' || k %% 3, "
     "%(today)s - interval '150 days', %(today)s - k * interval '9 days', 10 "
-    "FROM cg_customer_source s, generate_series(1, 6) k WHERE organization_id = %(org)s",
+    "FROM cg_customer_source s, generate_series(1, 6) k "
+    "WHERE organization_id = %(org)s",
     "INSERT INTO cg_invoice (organization_id, source_id, external_id, "
     "customer_source_id, custom, raw, lines, created_at, updated_at, status, due_at, "
     "failed_attempts) SELECT %(org)s, source_id, external_id, id, '{}', '{}', '[]', "
@@ -53,8 +54,8 @@ _FILL = (
     "WHERE organization_id = %(org)s) x",
     "INSERT INTO cg_batch (organization_id, source_id, origin, stream, page, fetched, "
     "inserted, updated, unchanged, duplicate, quarantined, filtered, deleted, bytes, "
-    "events, received_at, folded_at) SELECT %(org)s, max(id), 'ingest', '', 0, 1, 1, 0, "
-    "0, 0, 0, 0, 0, 0, 1, %(today)s, now() FROM cg_source",
+    "events, received_at, folded_at) "
+    "SELECT %(org)s, max(id), 'ingest', '', 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, %(today)s, now() FROM cg_source",
     "UPDATE cg_customer_source SET identity_stale_at = NULL",
 )
 _PLAIN = """
@@ -117,8 +118,8 @@ def _measure(stage: Stage, customers: int) -> list[str]:
         f"health of {customers:,} customers in sets: {whole:.1f} s "
         f"({customers / whole:,.0f}/s)",
         f"health of the stale 1 % ({one_percent:,}): {part:.2f} s",
-        f"one at a time: {1 / single:,.0f}/s; sets are {customers / whole * single:.0f} "
-        "times faster",
+        f"one at a time: {1 / single:,.0f}/s; sets are "
+        f"{customers / whole * single:.0f} times faster",
         f"three of the metrics in plain SQL, computed only: {plain:.1f} s "
         f"(ratio {whole / plain:.1f})",
     ]
