@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,23 +16,7 @@ from churnguard import audit
 from churnguard.api import page_limit
 from churnguard.auth import organization_of
 from churnguard.models import Customer
-
-
-class ErrorSerializer(serializers.Serializer):
-    """The body of every error."""
-
-    detail = serializers.CharField()
-    code = serializers.CharField()
-    fields = serializers.DictField()
-
-
-ERRORS = {
-    400: OpenApiResponse(ErrorSerializer, "A parameter is not valid."),
-    401: OpenApiResponse(ErrorSerializer, "No or an unknown API key, not signed in."),
-    403: OpenApiResponse(ErrorSerializer, "The key or role lacks the scope."),
-    404: OpenApiResponse(ErrorSerializer, "Not in this organisation."),
-    429: OpenApiResponse(ErrorSerializer, "Too many requests; see Retry-After."),
-}
+from churnguard.schema import ERRORS
 
 
 class CustomerRow(serializers.Serializer):

@@ -249,7 +249,7 @@ def _service(logger_name: str) -> str:
     adapter = _ADAPTER.match(logger_name)
     if adapter:
         return f"{adapter[1].replace('_', '-')}-adapter"
-    return os.environ.get("CHURNGUARD_SERVICE", "churnguard")
+    return os.environ.get("CHURNGUARD_ROLE", "churnguard")
 
 
 def _utc(epoch_s: float) -> str:

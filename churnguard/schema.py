@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.conf import settings
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
@@ -26,3 +30,33 @@ PAGE = [
     OpenApiParameter("cursor", str, description="The `next` of the previous page."),
     OpenApiParameter("limit", int, description="1 to 500, default 50."),
 ]
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):
+    """How a key is sent, for the description."""
+
+    target_class = "churnguard.auth.ApiKeyAuthentication"
+    name = "ApiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "cg_…",
+            "description": "An API key; the header X-API-Key takes it, too.",
+        }
+
+
+class SessionScheme(OpenApiAuthenticationExtension):
+    """A signed-in browser, for the description."""
+
+    target_class = "churnguard.auth.SessionOrgAuthentication"
+    name = "Session"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        return {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": settings.SESSION_COOKIE_NAME,
+            "description": "Changes also need the header X-CSRFToken.",
+        }

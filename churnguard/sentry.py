@@ -21,7 +21,6 @@ def start() -> bool:
 
     sentry_sdk.init(
         dsn=settings.SENTRY_DSN,
-        send_default_pii=False,
         include_local_variables=False,
         max_request_body_size="never",
         traces_sample_rate=0.0,

@@ -17,6 +17,7 @@ from churnguard.api import page_limit
 from churnguard.auth import organization_of
 from churnguard.errors import ConfigError
 from churnguard.models import Organization
+from churnguard.schema import ErrorSerializer
 from integrations import queries
 from integrations.models import Integration, StreamState
 
@@ -36,14 +37,6 @@ class PublicId:
 
 
 register_converter(PublicId, "public_id")
-
-
-class ErrorSerializer(serializers.Serializer):
-    """The body of every error."""
-
-    detail = serializers.CharField()
-    code = serializers.CharField()
-    fields = serializers.DictField()
 
 
 _SENTENCES = {
@@ -86,6 +79,11 @@ class OrgView(APIView):
 
     def integration(self, public_id: str) -> Integration:
         return queries.get_integration(self.organization, public_id)
+
+    def require_own(self, organization_id: str | None) -> None:
+        """Another organisation's id is as good as one that does not exist."""
+        if organization_id not in (None, self.organization.public_id):
+            raise Http404("No such organisation.")
 
     def stream(self, public_id: str, name: str) -> StreamState:
         found = None

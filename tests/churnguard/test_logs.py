@@ -73,7 +73,7 @@ def test_a_line_of_a_library_gets_the_same_shape(line: Any) -> None:
 
 
 def test_the_role_of_the_process_is_the_service(line: Any, monkeypatch: Any) -> None:
-    monkeypatch.setenv("CHURNGUARD_SERVICE", "worker")
+    monkeypatch.setenv("CHURNGUARD_ROLE", "worker")
 
     got = line(lambda: logging.getLogger("a").info("loops.started"))
 

@@ -27,7 +27,7 @@ def test_on_with_one(settings: Any) -> None:
     finally:
         sentry_sdk.init()
 
-    assert options["send_default_pii"] is False
+    assert not options["send_default_pii"]
     assert options["include_local_variables"] is False
     assert options["max_request_body_size"] == "never"
     assert options["before_send"] is sentry.clean
