@@ -5,4 +5,4 @@ from __future__ import annotations
 from churnguard.settings import *  # noqa: F403
 
 ROOT_URLCONF = "bench.drf_urls"
-MIDDLEWARE: list[str] = []
+MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]

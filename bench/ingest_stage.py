@@ -118,6 +118,21 @@ class Stage:
             process.terminate()
             process.wait(30)
 
+    def meet_customers(self) -> None:
+        """Have every customer of `EventMaker` made, as in a source in daily use."""
+        from integrations import load
+        from integrations.load import customers
+
+        with self.connect() as conn, conn.transaction():
+            source_id = load.source_id(conn, org_id=self.org.pk, name="web")
+            customers.find_or_create(
+                conn.cursor(),
+                org_id=self.org.pk,
+                source_id=source_id,
+                external_ids=[f"cust-{number}" for number in range(CUSTOMERS)],
+                now=datetime.now(UTC),
+            )
+
     def empty(self) -> None:
         """Take out every event, so that each round starts alike."""
         with self.connect() as conn:
@@ -142,6 +157,7 @@ class Stage:
         )
         with self.connect() as conn:
             conn.execute(PLAIN_TABLE)
+        self.meet_customers()
 
 
 class EventMaker:
@@ -210,6 +226,7 @@ def drive(port: int, requests: Sequence[bytes], *, connections: int) -> Served:
     poll = select.epoll()
     socks: dict[int, socket.socket] = {}
     out: dict[int, memoryview] = {}
+    partial: dict[int, bytes] = {}
     sent_at: dict[int, float] = {}
     latencies: list[float] = []
     waiting = iter(requests)
@@ -241,9 +258,12 @@ def drive(port: int, requests: Sequence[bytes], *, connections: int) -> Served:
                 push(fd, out[fd])
             if not happened & select.EPOLLIN:
                 continue
-            answer = socks[fd].recv(1 << 16)
+            answer = partial.pop(fd, b"") + socks[fd].recv(1 << 16)
             if answer[9:10] != b"2":
                 raise RuntimeError(f"unexpected answer: {answer[:400]!r}")
+            if not _is_complete(answer):
+                partial[fd] = answer
+                continue
             now = clock()
             latencies.append((now - sent_at[fd]) * 1000)
             following = next(waiting, None)
@@ -255,6 +275,16 @@ def drive(port: int, requests: Sequence[bytes], *, connections: int) -> Served:
         sock.close()
     poll.close()
     return Served(len(requests), seconds, latencies)
+
+
+def _is_complete(answer: bytes) -> bool:
+    head = answer.find(b"\r\n\r\n")
+    if head < 0:
+        return False
+    fields = answer[: head + 2].lower()
+    start = fields.index(b"content-length: ") + 16
+    length = int(fields[start : fields.index(b"\r\n", start)])
+    return len(answer) >= head + 4 + length
 
 
 def row(name: str, rates: Sequence[float], base: Sequence[float] | None = None) -> str:

@@ -104,7 +104,9 @@ TEMPLATES = [
 DATABASES = {"default": env.db_url_config(DATABASE_URL)}
 DATABASES["default"].update(
     ENGINE="django.db.backends.postgresql",
-    CONN_MAX_AGE=env.int("DATABASE_CONN_MAX_AGE", 60),
+    # Under ASGI every request has a thread of its own, whose connection nobody would
+    # use again: kept ones would use up PostgreSQL's (docs: "Persistent connections").
+    CONN_MAX_AGE=env.int("DATABASE_CONN_MAX_AGE", 0),
     CONN_HEALTH_CHECKS=True,
 )
 DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)

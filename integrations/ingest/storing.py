@@ -143,6 +143,10 @@ class Store:
         self, conn: psycopg.Connection[Any], group: Sequence[Submission]
     ) -> list[Receipt]:
         lots, members = self._lots(conn, group)
+        if len(lots) == 1:
+            result = load.write_small(conn, lots[0], known=self._known)
+            if result is not None:
+                return [receipt for _n, receipt in _share(result, group, members[0])]
         try:
             for lot in lots:
                 load.prepare(conn, lot.items)
@@ -199,6 +203,8 @@ class Store:
         self, conn: psycopg.Connection[Any], submission: Submission, exc: psycopg.Error
     ) -> Receipt | IngestError:
         if isinstance(exc, psycopg.IntegrityError):
+            if not isinstance(exc, errors.ForeignKeyViolation):
+                raise exc
             # Its source or its organisation was deleted under us.
             self._sources.clear()
             return IngestError(

@@ -13,6 +13,7 @@ from integrations.load.deletes import (
 )
 from integrations.load.events import PreparedEvent
 from integrations.load.lots import ItemError, LoadResult, Lot, Refusal
+from integrations.load.small import write_small
 from integrations.load.sorting import stored_id
 from integrations.load.writer import prepare, source_id, write, write_lots
 
@@ -33,4 +34,5 @@ __all__ = [
     "stored_id",
     "write",
     "write_lots",
+    "write_small",
 ]

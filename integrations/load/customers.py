@@ -131,6 +131,31 @@ def find_or_create(
     return refs
 
 
+def find(
+    cur: Cursor, *, source_id: int, external_ids: Iterable[str], known: KnownCustomers
+) -> Refs | None:
+    """The identities of the external ids, or None unless all are there.
+
+    cur: outside any transaction, so that what is found is committed.
+    """
+    refs: Refs = {}
+    missing = []
+    for external_id in set(external_ids):
+        ref = known.find((source_id, external_id))
+        if ref is None:
+            missing.append(external_id)
+        else:
+            refs[source_id, external_id] = ref
+    if missing:
+        found = _find(cur, source_id, missing)
+        known.add(found)
+        known.commit()
+        if len(found) < len(missing):
+            return None
+        refs.update(found)
+    return refs
+
+
 def mark_stale(cur: Cursor, refs: Iterable[int], now: datetime) -> None:
     """Have the customers of these identities scored again."""
     ids = sorted(set(refs))

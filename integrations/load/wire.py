@@ -8,6 +8,7 @@ src/backend/utils/adt/arrayfuncs.c (ndim, flags, element oid, length, lower boun
 from __future__ import annotations
 
 import struct
+import weakref
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +22,7 @@ from psycopg.rows import tuple_row
 PG_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0"
 COPY_TRAILER = b"\xff\xff"
-_UUID, _INT8 = 2950, 20
+INT8, TEXT, FLOAT8, TIMESTAMPTZ, UUID, JSONB = 20, 25, 701, 1184, 2950, 3802
 _EMPTY = struct.Struct(">iiI")
 _HEAD = struct.Struct(">iiIii")
 
@@ -34,26 +35,62 @@ class Int8Array(bytes):
     """A ready bigint[] parameter."""
 
 
-class _UuidArrayDumper(Dumper):
+class TextArray(bytes):
+    """A ready text[] parameter."""
+
+
+class FloatArray(bytes):
+    """A ready double precision[] parameter."""
+
+
+class TimeArray(bytes):
+    """A ready timestamptz[] parameter."""
+
+
+class JsonbArray(bytes):
+    """A ready jsonb[] parameter."""
+
+
+class _ArrayDumper(Dumper):
     format = Format.BINARY
-    oid = 2951
 
     def dump(self, obj: Any) -> bytes:
         return bytes(obj)
 
 
-class _Int8ArrayDumper(_UuidArrayDumper):
-    oid = 1016
+_DUMPERS = {
+    cls: type(f"_{cls.__name__}Dumper", (_ArrayDumper,), {"oid": oid})
+    for cls, oid in (
+        (UuidArray, 2951),
+        (Int8Array, 1016),
+        (TextArray, 1009),
+        (FloatArray, 1022),
+        (TimeArray, 1185),
+        (JsonbArray, 3807),
+    )
+}
+"""Parameter class -> dumper with the oid of the array type."""
+
+
+_prepared: weakref.WeakSet[Connection[Any]] = weakref.WeakSet()
+# Connections that know our parameter classes.
 
 
 def uuid_array(values: list[bytes]) -> UuidArray:
     """values: 16 bytes each."""
-    return UuidArray(_array(_UUID, values, b"\0\0\0\x10"))
+    return UuidArray(_array(UUID, values, b"\0\0\0\x10"))
 
 
 def int8_array(values: list[bytes]) -> Int8Array:
     """values: 8 bytes each, big-endian signed."""
-    return Int8Array(_array(_INT8, values, b"\0\0\0\x08"))
+    return Int8Array(_array(INT8, values, b"\0\0\0\x08"))
+
+
+def array_of(oid: int, elements: list[bytes]) -> bytes:
+    """An array of `oid`; elements: each with its 4-byte length before it, -1 = null."""
+    if not elements:
+        return _EMPTY.pack(0, 0, oid)
+    return _HEAD.pack(1, 1, oid, len(elements), 1) + b"".join(elements)
 
 
 def micros(moment: datetime) -> int:
@@ -72,10 +109,11 @@ def open_cursor(cur_or_conn: Any) -> Cursor[tuple[Any, ...]]:
     conn = cur_or_conn
     while not isinstance(conn, Connection):
         conn = conn.connection
-    cur = psycopg.Cursor(conn, row_factory=tuple_row)
-    cur.adapters.register_dumper(UuidArray, _UuidArrayDumper)
-    cur.adapters.register_dumper(Int8Array, _Int8ArrayDumper)
-    return cur
+    if conn not in _prepared:
+        for cls, dumper in _DUMPERS.items():
+            conn.adapters.register_dumper(cls, dumper)
+        _prepared.add(conn)
+    return psycopg.Cursor(conn, row_factory=tuple_row)
 
 
 def chunks(rows: Iterable[bytes], *, most: int = 1000) -> Iterator[bytes]:
