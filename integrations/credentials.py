@@ -18,7 +18,7 @@ from django.db.utils import OperationalError
 from churnguard import crypto
 from churnguard.errors import TransientError
 from integrations.connectors.base import Connector
-from integrations.models import Credential, Integration
+from integrations.models import Credential, Integration, OAuthState
 from integrations.tokens import TokenSet, token_fingerprint
 
 LOCK_WAIT_S = 60
@@ -240,3 +240,21 @@ def _moment(value: Any) -> datetime | None:
         return datetime.fromtimestamp(value, UTC)
     moment = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def rotate_all() -> int:
+    """Encrypt every secret anew with the first key, one row at a time. Returns how
+    many. Raises ConfigError when a row's key is not in the ring."""
+    count = 0
+    for pk in list(Credential.objects.order_by("pk").values_list("pk", flat=True)):
+        with transaction.atomic():
+            held = Credential.objects.select_for_update().filter(pk=pk).first()
+            if held is not None:
+                held.blob = crypto.rotate(held.blob)
+                held.save(update_fields=["blob"])
+                count += 1
+    for state in OAuthState.objects.exclude(verifier="").only("pk", "verifier"):
+        OAuthState.objects.filter(pk=state.pk).update(
+            verifier=crypto.rotate(state.verifier)
+        )
+    return count

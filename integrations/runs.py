@@ -181,6 +181,16 @@ def release(claim_: Claim) -> None:
     )
 
 
+def expire_lease(run: SyncRun) -> bool:
+    """Let another worker take over a running sync now; who holds it cannot write any
+    more once that has happened. False when it is not running."""
+    return bool(
+        SyncRun.objects.filter(pk=run.pk, status=RunStatus.PROCESSING).update(
+            lease_until=datetime.now(UTC)
+        )
+    )
+
+
 def put_off(
     claim_: Claim, *, wait_s: float, code: str, detail: str, counts: bool
 ) -> datetime:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import Http404
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -68,7 +67,7 @@ class IntegrationsView(OrgView):
     )
     def post(self, request: Request) -> Response:
         body = self.body(shapes.IntegrationIn, request)
-        _own(self, body)
+        self.require_own(body.pop("organization_id", None))
         made = registry.create(self.organization, body, by=request._request)
         return Response(queries.integration_body(made), status=201)
 
@@ -97,7 +96,7 @@ class IntegrationView(OrgView):
     def patch(self, request: Request, integration_id: str) -> Response:
         found = self.integration(integration_id)
         body = self.body(shapes.IntegrationPatch, request)
-        _own(self, body)
+        self.require_own(body.pop("organization_id", None))
         registry.update(found, body, by=request._request)
         return Response(queries.integration_body(self.integration(integration_id)))
 
@@ -217,13 +216,6 @@ class DashboardDetailView(OrgView):
     )
     def get(self, request: Request, integration_id: str) -> Response:
         return Response(queries.dashboard(self.integration(integration_id)))
-
-
-def _own(view: OrgView, body: dict[str, Any]) -> None:
-    """Another organisation's id is as good as one that does not exist."""
-    given = body.pop("organization_id", None)
-    if given is not None and given != view.organization.public_id:
-        raise Http404("No such organisation.")
 
 
 def _test(integration: Integration, request: Request) -> dict[str, Any]:

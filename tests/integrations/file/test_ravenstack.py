@@ -25,7 +25,13 @@ from integrations.models import Integration, RunStream, SyncRun
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-FILES = ("accounts", "churn_events", "feature_usage", "subscriptions", "support_tickets")
+FILES = (
+    "accounts",
+    "churn_events",
+    "feature_usage",
+    "subscriptions",
+    "support_tickets",
+)
 
 
 @pytest.fixture
