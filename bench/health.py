@@ -17,7 +17,8 @@ _FILL = (
     "INSERT INTO cg_source (organization_id, name, kind, first_seen_at) "
     "VALUES (%(org)s, 'web', 'ingest', now())",
     "INSERT INTO cg_customer (public_id, organization_id, name, domain, email, "
-    "country, industry, segment, plan, owner, lifecycle_stage, custom, band, created_at, "
+    "country, industry, segment, plan, owner, lifecycle_stage, custom, band, "
+    "created_at, "
     "updated_at, score_stale_at, seats) "
     "SELECT 'cus_' || n, %(org)s, 'Customer ' || n, '', '', '', '', "
     "(ARRAY['smb', 'mid', 'large'])[1 + n %% 3], '', '', '', '{}', 'unknown', now(), "
@@ -55,7 +56,8 @@ _FILL = (
     "INSERT INTO cg_batch (organization_id, source_id, origin, stream, page, fetched, "
     "inserted, updated, unchanged, duplicate, quarantined, filtered, deleted, bytes, "
     "events, received_at, folded_at) "
-    "SELECT %(org)s, max(id), 'ingest', '', 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, %(today)s, now() FROM cg_source",
+    "SELECT %(org)s, max(id), 'ingest', '', 0, 1, 1, "
+    "0, 0, 0, 0, 0, 0, 0, 1, %(today)s, now() FROM cg_source",
     "UPDATE cg_customer_source SET identity_stale_at = NULL",
 )
 _PLAIN = """
