@@ -15,7 +15,7 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 _FILL = (
     "INSERT INTO cg_source (organization_id, name, kind, first_seen_at) "
-    "VALUES (%(org)s, 'web', 'ingest', now())",
+    "VALUES (%(org)s, 'bench', 'ingest', now())",
     "INSERT INTO cg_customer (public_id, organization_id, name, domain, email, "
     "country, industry, segment, plan, owner, lifecycle_stage, custom, band, "
     "created_at, "

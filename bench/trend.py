@@ -113,7 +113,7 @@ def _measure(stage: Stage, events: int) -> list[str]:
 def _customers(cur: object, org_id: int) -> tuple[int, int]:
     cur.execute(  # type: ignore[attr-defined]
         "INSERT INTO cg_source (organization_id, name, kind, first_seen_at) "
-        "VALUES (%s, 'web', 'ingest', now()) RETURNING id",
+        "VALUES (%s, 'bench', 'ingest', now()) RETURNING id",
         [org_id],
     )
     source = cur.fetchone()[0]  # type: ignore[attr-defined]
