@@ -16,11 +16,14 @@ class SourceRow(models.Model):
     """Columns that every entity shares; see docs in ARCHITECTURE.md."""
 
     id = models.BigAutoField(primary_key=True)
-    organization = models.ForeignKey(Organization, on_delete=models.CASCADE)
-    source = models.ForeignKey(Source, on_delete=models.CASCADE)
+    # No index of their own: the unique key and the indexes below begin with them.
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, db_index=False
+    )
+    source = models.ForeignKey(Source, on_delete=models.CASCADE, db_index=False)
     external_id = models.CharField(max_length=255)
     customer_source = models.ForeignKey(
-        CustomerSource, on_delete=models.SET_NULL, null=True
+        CustomerSource, on_delete=models.SET_NULL, null=True, db_index=False
     )
     source_version = models.BigIntegerField(null=True)
     source_updated_at = models.DateTimeField(null=True)
@@ -91,7 +94,7 @@ class SubscriptionChange(models.Model):
 
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE)
     subscription = models.ForeignKey(
-        Subscription, on_delete=models.CASCADE, related_name="changes"
+        Subscription, on_delete=models.CASCADE, related_name="changes", db_index=False
     )
     effective_at = models.DateTimeField()
     known_at = models.DateTimeField()

@@ -114,8 +114,10 @@ class CustomerSource(models.Model):
     (then `is_stub`), filled in by the source's own customer record."""
 
     id = models.BigAutoField(primary_key=True)
-    organization = models.ForeignKey(Organization, on_delete=models.CASCADE)
-    source = models.ForeignKey(Source, on_delete=models.CASCADE)
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, db_index=False
+    )
+    source = models.ForeignKey(Source, on_delete=models.CASCADE, db_index=False)
     external_id = models.CharField(max_length=255)
     customer = models.ForeignKey(
         Customer, on_delete=models.CASCADE, related_name="sources"
@@ -180,7 +182,10 @@ class IdentityLink(models.Model):
 
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE)
     customer_source = models.ForeignKey(
-        CustomerSource, on_delete=models.CASCADE, related_name="identity_links"
+        CustomerSource,
+        on_delete=models.CASCADE,
+        related_name="identity_links",
+        db_index=False,
     )
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE)
     rule = models.CharField(max_length=40)

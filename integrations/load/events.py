@@ -8,7 +8,7 @@ the events of those keys are copied straight into the month partitions.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, date, datetime
 from hashlib import blake2b
 from typing import Any, TypeVar
@@ -149,22 +149,35 @@ def forget_months() -> None:
     _known_months.clear()
 
 
-def prepare_months(cur: Cursor, months: set[date]) -> None:
+def prepare_months(cur: Cursor, times: Collection[datetime]) -> None:
     """Make missing partitions in a short transaction of its own.
 
     cur: on a connection in autocommit mode and outside any transaction.
     """
-    if months <= _known_months:
+    if _are_known(times):
         return
     with cur.connection.transaction():
-        partitions.create_months(cur, months)
+        partitions.create_months(cur, months_of(times))
     _known_months.update(partitions.list_months(cur))
 
 
-def require_months(cur: Cursor, months: set[date]) -> None:
+def require_months(cur: Cursor, times: Collection[datetime]) -> None:
     """Make what `prepare_months` has not made, inside the caller's transaction."""
-    if not months <= _known_months:
-        partitions.create_months(cur, months)
+    if not _are_known(times):
+        partitions.create_months(cur, months_of(times))
+
+
+def _are_known(times: Collection[datetime]) -> bool:
+    """Whether all months from the earliest to the latest time are known."""
+    if not times:
+        return True
+    first, last = min(times).astimezone(UTC), max(times).astimezone(UTC)
+    month, end = partitions.month_of(first.date()), last.date()
+    while month <= end:
+        if month not in _known_months:
+            return months_of(times) <= _known_months
+        month = partitions.next_month(month)
+    return True
 
 
 class Row(msgspec.Struct, gc=False):

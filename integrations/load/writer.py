@@ -97,7 +97,7 @@ def write_lots(
     for tally in tallies:
         sort_items(tally)
     events.require_months(
-        cur, events.months_of(event.ts for t in tallies for _i, event in t.events)
+        cur, [event.ts for tally in tallies for _index, event in tally.events]
     )
     _number(cur, tallies)
     refs: Refs = {}
@@ -139,15 +139,15 @@ def prepare(cur_or_conn: Any, items: Sequence[Any]) -> None:
     that transaction holds no lock on the partition list. Optional, idempotent.
     """
     latest = datetime.now(UTC) + AHEAD
-    months = events.months_of(
+    times = [
         time
         for item in items
         if (time := _event_time(item)) is not None
         and time.tzinfo is not None
         and EARLIEST_EVENT <= time <= latest
-    )
-    if months:
-        events.prepare_months(wire.open_cursor(cur_or_conn), months)
+    ]
+    if times:
+        events.prepare_months(wire.open_cursor(cur_or_conn), times)
 
 
 def _event_time(item: Any) -> datetime | None:
