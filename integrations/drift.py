@@ -34,13 +34,17 @@ class Watch:
     def __init__(self, columns: list[dict[str, Any]]) -> None:
         self.columns = {column["name"]: dict(column) for column in columns}
         self.notes: list[dict[str, Any]] = []
+        # Objects whose fields discovery lists one by one ("properties.email").
+        self._opened = {
+            name.partition(".")[0] for name in self.columns if "." in name
+        } & self.columns.keys()
         self._is_first = not columns
         self._reported: set[tuple[str, str]] = set()
 
     def see(self, raws: Iterable[Mapping[str, Any]]) -> bool:
         """Look at a page's raw objects; True when there is something new to keep."""
         before = len(self.columns), len(self.notes)
-        for number, raw in enumerate(raws):
+        for number, raw in enumerate(map(self._flat, raws)):
             for name in raw.keys() - self.columns.keys():
                 self._add(name, raw[name])
             if number < _PROBE:
@@ -48,6 +52,15 @@ class Watch:
         if before[0] == 0 and self.columns:
             self._is_first = False
         return before != (len(self.columns), len(self.notes))
+
+    def _flat(self, raw: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The object with the fields of its opened parts beside its own."""
+        found = dict(raw)
+        for part in self._opened:
+            inner = raw.get(part)
+            if isinstance(inner, Mapping):
+                found.update({f"{part}.{name}": inner[name] for name in inner})
+        return found
 
     def _add(self, name: str, value: Any) -> None:
         if value is None or len(self.columns) >= MOST_COLUMNS:

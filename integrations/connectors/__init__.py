@@ -13,9 +13,11 @@ from integrations.connectors.base import Connector
 
 REGISTRY: dict[str, str] = {
     "file": "integrations.connectors.file:FileConnector",
+    "hubspot": "integrations.connectors.hubspot.connector:HubspotConnector",
     "mysql": "integrations.connectors.sql.mysql:MysqlConnector",
     "postgresql": "integrations.connectors.sql.postgresql:PostgresqlConnector",
     "rest": "integrations.connectors.rest.connector:RestConnector",
+    "stripe": "integrations.connectors.stripe.connector:StripeConnector",
 }
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import importlib
 
 FAKES: dict[str, str] = {
+    "hubspot": "tests.fakes.hubspot:HubspotFake",
     "mysql": "tests.fakes.sql:MysqlFake",
     "postgresql": "tests.fakes.sql:PostgresqlFake",
     "rest": "tests.fakes.rest:RestFake",
+    "stripe": "tests.fakes.stripe:StripeFake",
 }
 
 

@@ -1,0 +1,1 @@
+"""HubSpot CRM: the connector, its objects, reading and records."""

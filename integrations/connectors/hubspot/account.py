@@ -1,0 +1,213 @@
+"""One HubSpot account: how to call it, and what its records are read with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+from churnguard.errors import ConfigError
+from integrations.connectors.base import Connector, JsonDict
+from integrations.connectors.hubspot import records, simple
+from integrations.connectors.hubspot.objects import Kind
+from integrations.connectors.hubspot.paths import DATED, Paths
+from integrations.http import Client, RefusedError, bearer
+from integrations.limits import Window, per_day, per_second
+from integrations.oauth import OAuthApp, refresh_tokens
+from integrations.tokens import (
+    MemoryTokenStore,
+    TokenKeeper,
+    TokenSet,
+    token_fingerprint,
+)
+
+API = "https://api.hubapi.com"
+SCOPES = (
+    "oauth",
+    "crm.objects.contacts.read",
+    "crm.objects.companies.read",
+    "crm.objects.deals.read",
+    "crm.objects.owners.read",
+    "tickets",
+)
+OPTIONAL_SCOPES = (
+    "crm.objects.custom.read",
+    "crm.schemas.custom.read",
+    "crm.objects.marketing_events.read",
+    "crm.objects.feedback_submissions.read",
+)
+
+
+class MissingScopeError(ConfigError):
+    """HubSpot wants a scope this connection does not have."""
+
+    code = "permission_denied"
+
+    @classmethod
+    def of(cls, refusal: RefusedError) -> MissingScopeError:
+        scopes = sorted(_scopes(refusal.reply.content and refusal.reply.json()))
+        named = f": {', '.join(scopes)}" if scopes else ""
+        return cls(
+            f"HubSpot wants a scope that this connection does not have{named}. Add it "
+            "to the service key or app, and connect again."
+        )
+
+
+class HubspotAccount:
+    """What a connector knows of its account, asked for once and only if needed."""
+
+    def __init__(self, connector: Connector) -> None:
+        self.connector = connector
+        self.settings = connector.settings
+        self._defined: dict[str, list[JsonDict]] = {}
+
+    @cached_property
+    def paths(self) -> Paths:
+        return paths_of(self.settings)
+
+    @cached_property
+    def http(self) -> Client:
+        """The signed client. Raises ConfigError without credentials."""
+        connector = self.connector
+        token = str(connector.secrets.get("access_token") or "")
+        renewal = str(connector.secrets.get("refresh_token") or "")
+        if not token and not renewal:
+            raise ConfigError(
+                "Paste a service key or private app token, or connect with OAuth.",
+                code="credentials_missing",
+                fields={"access_token": "required"},
+            )
+        client: Client = connector.client.using(base_url=base_url_of(self.settings))
+        signed = client.using(auth=bearer(token))
+        if renewal:
+            keeper = self._keeper(client, TokenSet(token, renewal))
+            signed = client.using(
+                auth=bearer(keeper.access_token), refresh=keeper.renew
+            )
+        burst = int(float(self.settings.get("requests_per_10s") or 100))
+        key = token_fingerprint(renewal or token)[:16]
+        # The day's window is only there to be narrowed by the headers.
+        signed = signed.with_budget(key, Window(burst, 10), per_day(1_000_000))
+        return signed.with_budget(key, per_second(4), name="search")
+
+    @cached_property
+    def details(self) -> JsonDict:
+        """portalId, companyCurrency, accountType, uiDomain and so on."""
+        found: JsonDict = told(lambda: self.http.get_json(self.paths.account))
+        return found
+
+    @cached_property
+    def owners(self) -> dict[str, str]:
+        """Owner id -> e-mail address; empty without the owners' scope."""
+        try:
+            return simple.owner_names(simple.Source(self.http, self.paths))
+        except RefusedError as refusal:
+            if refusal.status != 403:
+                raise
+            return {}
+
+    def properties(self, kind_name: str) -> list[JsonDict]:
+        """The property definitions of an object."""
+        if kind_name not in self._defined:
+            path = self.paths.properties(kind_name)
+            answer = told(lambda: self.http.get_json(path))
+            self._defined[kind_name] = list(answer.get("results") or [])
+        return self._defined[kind_name]
+
+    def property_names(self, kind: Kind) -> tuple[str, ...]:
+        """What to ask for: ours as far as the account has them, its own, extras."""
+        defined = self.properties(kind.name)
+        known = {str(each["name"]) for each in defined}
+        extra = str(self.settings.get("extra_properties") or "").split(",")
+        wanted = [
+            *("hs_object_id", kind.modified, *kind.properties),
+            *(each["name"] for each in defined if is_custom(each)),
+            *(name.strip() for name in extra),
+        ]
+        return tuple(dict.fromkeys(name for name in wanted if name in known))
+
+    def facts_for(self, kind: Kind) -> records.Account:
+        """What the records of a kind are made with."""
+        stages = {}
+        if kind.name in simple.WITH_PIPELINES:
+            answer = told(lambda: self.http.get_json(self.paths.pipelines(kind.name)))
+            stages = records.stages_of(kind.name, answer.get("results") or [])
+        currency = self.details.get("companyCurrency") if kind.name == "deals" else ""
+        extra = set(str(self.settings.get("extra_properties") or "").split(","))
+        return records.Account(
+            currency=currency or None,
+            owners=self.owners if "hubspot_owner_id" in kind.properties else {},
+            stages=stages,
+            custom={
+                str(each["name"]): str(each.get("type") or "string")
+                for each in self.properties(kind.name)
+                if is_custom(each) or each["name"] in extra
+            },
+        )
+
+    def schemas(self) -> list[JsonDict]:
+        """The account's own objects; none without the scope or the plan."""
+        try:
+            answer = self.http.get_json(self.paths.schemas)
+        except RefusedError as refusal:
+            if refusal.status != 403:
+                raise
+            return []
+        return [s for s in answer.get("results") or [] if not s.get("archived")]
+
+    def _keeper(self, client: Client, tokens: TokenSet) -> TokenKeeper:
+        app = oauth_app(self.settings, self.connector.secrets)
+        now = self.connector.now
+        return TokenKeeper(
+            store=self.connector.token_store or MemoryTokenStore(tokens),
+            grant=lambda old: refresh_tokens(client, app, old or tokens, now=now()),
+            now=now,
+        )
+
+
+def oauth_app(settings: Mapping[str, Any], secrets: Mapping[str, Any]) -> OAuthApp:
+    """The app of the settings; objects of higher plans are optional scopes."""
+    token_url = base_url_of(settings) + paths_of(settings).token
+    return OAuthApp(
+        client_id=str(settings.get("client_id") or secrets.get("client_id") or ""),
+        client_secret=str(secrets.get("client_secret") or ""),
+        authorize_url="https://app.hubspot.com/oauth/authorize",
+        token_url=token_url,
+        revoke_url=f"{token_url}/revoke",
+        scopes=SCOPES,
+        extra_authorize={"optional_scope": " ".join(OPTIONAL_SCOPES)},
+    )
+
+
+def told(call: Callable[[], Any]) -> Any:
+    """The call's result; where a scope is missing, MissingScopeError names it."""
+    try:
+        return call()
+    except RefusedError as refusal:
+        if refusal.status != 403:
+            raise
+        raise MissingScopeError.of(refusal) from refusal
+
+
+def is_custom(definition: JsonDict) -> bool:
+    """Whether the account made this property itself."""
+    return definition.get("hubspotDefined") is not True
+
+
+def paths_of(settings: Mapping[str, Any]) -> Paths:
+    return Paths(str(settings.get("api_version") or DATED[0]))
+
+
+def base_url_of(settings: Mapping[str, Any]) -> str:
+    return str(settings.get("base_url") or API).rstrip("/")
+
+
+def _scopes(answer: Any) -> set[str]:
+    found: set[str] = set()
+    if not isinstance(answer, dict):
+        return found
+    for part in (answer, *(answer.get("errors") or [])):
+        context = part.get("context") or {}
+        for name in ("requiredGranularScopes", "requiredScopes", "missingScopes"):
+            found.update(map(str, context.get(name) or ()))
+    return found
