@@ -1,0 +1,1 @@
+"""Recurring revenue: movements that add up, ratios, recognition by day."""
