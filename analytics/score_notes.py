@@ -54,7 +54,8 @@ def publish_changes(
                     "as_of": now.isoformat(),
                 }
             )
-        if customer.band != health.UNKNOWN and new_bands[i] == health.AT_RISK:
+        was_better = customer.band not in (health.UNKNOWN, health.AT_RISK)
+        if was_better and new_bands[i] == health.AT_RISK:
             notices.open_notice(
                 cur,
                 org_id,

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.core.cache import cache
 from django.db import connection
+from django.db.models import Case, Value, When
 
 from analytics.queries import band_counts
 from churnguard.models import Customer, Notice, Organization
@@ -114,12 +115,26 @@ def _read(organization: Organization, now: datetime) -> dict[str, Any]:
     }
 
 
-def list_open_notices(organization: Organization, most: int) -> list[Notice]:
-    """The newest open notices, critical ones first."""
+def list_open_notices(
+    organization: Organization, most: int, *, without: str = ""
+) -> list[Notice]:
+    """The open notices, critical ones first, then the newest. without: a kind to
+    leave out."""
+    rank = Case(
+        *(When(severity=word, then=Value(n)) for n, word in enumerate(SEVERITIES)),
+        default=Value(len(SEVERITIES)),
+    )
     rows = Notice.objects.filter(organization=organization, resolved_at__isnull=True)
-    found = list(rows.order_by("-pk")[:200])
-    found.sort(key=lambda row: SEVERITIES.index(row.severity))
-    return found[:most]
+    if without:
+        rows = rows.exclude(kind=without)
+    return list(rows.order_by(rank, "-pk")[:most])
+
+
+def count_open_notices(organization: Organization, kind: str) -> int:
+    """How many notices of one kind are open."""
+    return Notice.objects.filter(
+        organization=organization, resolved_at__isnull=True, kind=kind
+    ).count()
 
 
 def _hours(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -58,7 +59,7 @@ class ConnectForm(forms.Form):
                     "bound": self[_PREFIX + field.name],
                     # A long secret (a key file) needs its own lines.
                     "is_secret": field.secret and field.kind != "textarea",
-                    "set_at": hint.get("set_at"),
+                    "set_at": _moment(hint.get("set_at")),
                     "last4": hint.get("last4", ""),
                 }
             )
@@ -251,6 +252,10 @@ def _value(value: Any) -> Any:
     if isinstance(value, str):
         return value.strip() or None
     return value
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def pretty(value: Any) -> str:

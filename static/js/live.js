@@ -11,6 +11,8 @@ const POLL_S = 10;
 const FAILURES_BEFORE_POLLING = 3;
 const SILENCE_S = 75;
 const LONGEST_WAIT_S = 30;
+// Longer than any throttle of a region: what a throttle dropped is asked for after it.
+const ECHO_S = 2.1;
 const TEXTS = {
   live: "Live",
   reconnecting: "Reconnecting",
@@ -18,6 +20,7 @@ const TEXTS = {
 };
 
 const channels = new Map();
+const echoes = new Map();
 let polling = 0;
 let leaving = false;
 
@@ -33,7 +36,22 @@ function announce(data, channel) {
     const isId = key === "id" || key.endsWith("_id");
     if (isId && value) names.add(`cg:${type}-${value}`);
   }
-  for (const name of names) dispatch(name, { ...data, channel });
+  for (const name of names) {
+    dispatch(name, { ...data, channel });
+    echo(name, { ...data, channel });
+  }
+}
+
+// htmx drops events inside a throttle, also the last one: when notes of a topic came
+// close together, its regions hear it once more when it is quiet.
+function echo(name, detail) {
+  const known = echoes.get(name);
+  if (known) clearTimeout(known);
+  const timer = setTimeout(() => {
+    echoes.delete(name);
+    if (known && listenedTopics().has(name)) dispatch(name, detail);
+  }, ECHO_S * 1000);
+  echoes.set(name, timer);
 }
 
 function showState() {
@@ -62,7 +80,7 @@ function poll() {
 function listenedTopics() {
   const found = new Set();
   for (const node of document.querySelectorAll("[hx-trigger*='cg:']")) {
-    const named = node.getAttribute("hx-trigger").match(/cg:[\w-]+/g) || [];
+    const named = node.getAttribute("hx-trigger").match(/cg:[\w.-]+/g) || [];
     named.forEach((topic) => found.add(topic));
   }
   return found;
