@@ -16,6 +16,7 @@ from churnguard import crypto
 from churnguard.errors import AuthenticationError, ChurnGuardError, ConfigError
 from integrations import connectors, credentials
 from integrations.connectors.base import Connector, Stream
+from integrations.counting import call_counter
 from integrations.http import Client
 from integrations.models import Integration, Upload
 from integrations.netguard import Guard
@@ -74,6 +75,7 @@ def opened_with(
         budgets=run_budget(integration),
         breaker=make_breaker(integration),
         interactive=interactive,
+        observer=call_counter(integration),
     )
     stored = integration is not None and integration.pk is not None
     connector = cls(

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from churnguard.errors import ChurnGuardError
 from churnguard.stream import notes
-from integrations import drift, load, shaping
+from integrations import counting, drift, load, shaping
 from integrations.connectors.base import Connector, Page, Stream
 from integrations.crashpoints import crash_point
 from integrations.load.entities import TABLES
@@ -162,6 +162,12 @@ def store(reading: Reading, page: Page) -> None:
         crash_point("before_commit")
         hold(job, progress=True)
         _note_progress(job, part)
+    counting.page_stored(
+        job.integration,
+        reading.shape.record_type,
+        created=result.inserted,
+        updated=result.updated,
+    )
     crash_point("after_commit")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
-from churnguard import audit
+from churnguard import audit, metrics
 from churnguard.errors import ConfigError
 from churnguard.ids import new_id
 from churnguard.models import Organization, Source
@@ -27,6 +27,7 @@ from integrations import (
     shaping,
 )
 from integrations.connectors.base import Connector
+from integrations.counting import names_of
 from integrations.mapping import compile_mapping, spec_from_field_mappings
 from integrations.models import (
     Integration,
@@ -130,6 +131,7 @@ def create(
             code="duplicate_id",
             fields={"integration_id": "taken"},
         ) from exc
+    metrics.prepare_integration(**names_of(integration))
     return integration
 
 

@@ -26,6 +26,7 @@ from integrations import (
     catalog,
     connecting,
     connectors,
+    counting,
     deletes,
     drift,
     endings,
@@ -63,6 +64,7 @@ def execute(claim: Claim, *, must_stop: Callable[[], bool]) -> str:
         runs.Keeper(claim) as keeper,
     ):
         job = Job(claim, run, run.integration, keeper, must_stop)
+        counting.run_changed(run, "processing")
         try:
             status = _attempt(job)
         except LeaseLostError:
@@ -76,6 +78,7 @@ def execute(claim: Claim, *, must_stop: Callable[[], bool]) -> str:
             connection.close()
             runs.release(claim)
             raise
+        counting.run_changed(run, status)
         log.info(
             "sync.ended",
             extra={

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from churnguard import metrics
 from integrations.ingest.answers import IngestError, Receipt
 from integrations.ingest.decode import Decoded
 from integrations.ingest.keys import unavailable
@@ -172,7 +173,9 @@ class Committer:
         outcomes: list[Outcome] = []
         try:
             if wanted:
+                started = time.monotonic()
                 outcomes = store.write(wanted)
+                metrics.ingest_commit(time.monotonic() - started)
         except Exception as exc:
             # The outermost loop of this thread: callers must hear, and it must go on.
             log.exception("ingest.failed", extra={"recordCount": len(wanted)})
@@ -180,6 +183,14 @@ class Committer:
             store.close()
             self.state.last_error = type(exc).__name__
         self._note(store, group, outcomes)
+        for outcome in outcomes:
+            if isinstance(outcome, Receipt):
+                metrics.ingest(
+                    202,
+                    accepted=outcome.accepted,
+                    duplicates=outcome.duplicates,
+                    quarantined=outcome.quarantined,
+                )
         for submission, outcome in zip(wanted, outcomes, strict=True):
             submission.done(outcome)
 

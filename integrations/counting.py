@@ -1,0 +1,50 @@
+"""What integrations do, counted under the specification's metric names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from churnguard import metrics
+from integrations.http.call import CallFacts
+from integrations.models import Integration, SyncRun
+
+
+def names_of(integration: Integration) -> dict[str, str]:
+    """The labels that say whose number it is."""
+    return {
+        "tenant_id": integration.organization.public_id,
+        "integration_id": integration.public_id,
+        "adapter": integration.provider_name,
+    }
+
+
+def run_changed(run: SyncRun, status: str) -> None:
+    """A run is at work (processing) or has ended; other words are no change."""
+    if status != "processing" and status not in metrics.TERMINAL:
+        return
+    duration_s = None
+    if run.started_at is not None and status in metrics.TERMINAL:
+        duration_s = (datetime.now(UTC) - run.started_at).total_seconds()
+    metrics.sync_job(status, **names_of(run.integration), duration_s=duration_s)
+
+
+def page_stored(
+    integration: Integration, entity: str, *, created: int, updated: int
+) -> None:
+    """A page of records was committed."""
+    metrics.sync_records(
+        **names_of(integration), entity=entity, created=created, updated=updated
+    )
+
+
+def call_counter(integration: Integration | None) -> Callable[[CallFacts], None]:
+    """What the outbound client tells about each try."""
+    stored = integration is not None and integration.pk is not None
+    names = names_of(integration) if stored else {}
+    names.pop("adapter", None)
+
+    def count(facts: CallFacts) -> None:
+        metrics.adapter_request(facts.adapter, facts.status, facts.duration_s, **names)
+
+    return count
