@@ -27,6 +27,7 @@ OURS = (
     "INTEGRATION_ENCRYPTION_KEY",
     "PROMETHEUS_MULTIPROC_DIR",
     "CHURNGUARD_TEST_SERVERS",
+    "DJANGO_SETTINGS_MODULE",
 )
 """What the test session set for itself and a fresh start must not see."""
 
