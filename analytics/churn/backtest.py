@@ -164,12 +164,17 @@ def forecast(
     train = [_cohort(log, day, horizon, cache) for day in days]
     x, y, groups = _stack(train, seed)
     folds = _time_folds(days, groups, horizon)
+    anchor = eventlog.BGNBD_LOG_ODDS
+    spread = float(x[:, target.names.index(anchor)].std())
     fitted = model.fit(
         x,
         y,
         feature_names=target.names,
         folds=folds,
         groups=groups,
+        # Few outcomes: the ridge then says what BG/NBD says, which needs no outcomes.
+        prior={anchor: spread},
+        anchor=anchor,
         seed=seed,
         bags=bags,
     )
@@ -203,7 +208,7 @@ def _test_one(
         return None
     snapshot, made = forecast(log, cutoff, horizon, cohorts=cohorts, seed=seed)
     recency = snapshot.column("days_since_last")
-    bgnbd = snapshot.column("bgnbd_silent")
+    bgnbd = expit(snapshot.column(eventlog.BGNBD_LOG_ODDS))
     rivals = {
         "recency": metrics.measure_ranking(y, recency),
         "bgnbd": metrics.measure(y, bgnbd, seed=seed),

@@ -13,7 +13,8 @@ FloatArray = NDArray[np.float64]
 
 EQUAL_PULL = 4.0
 """Pull toward equal weights, worth about so many well-informed rows."""
-SMALLEST_WEIGHT = 0.03
+SMALLEST_WEIGHT = 0.08
+"""A member that counts less is not worth its time at scoring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,14 @@ def fit_blend(
     start = np.concatenate([equal, np.zeros(levels)])
     bounds = [(0.0, 3.0)] * count + [(-20.0, 20.0)] * levels
     best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
-    weights = np.where(best[:count] < SMALLEST_WEIGHT, 0.0, best[:count])
-    if not weights.any():
+    weights = best[:count]
+    weak = weights < SMALLEST_WEIGHT
+    if weak.all():
         weights = equal
+    elif weak.any():
+        rest = fit_blend(members[:, ~weak], outcomes, groups=groups)
+        weights = np.zeros(count)
+        weights[~weak] = rest.weights
     level = level_per_group(members @ weights, outcomes, codes)
     z = members @ weights + level
     value = float(np.mean(np.logaddexp(0, z) - outcomes * z))

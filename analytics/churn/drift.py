@@ -54,8 +54,9 @@ def training_bins(values: ArrayLike) -> Bins:
     """Decile bins of the training values; equal deciles are joined."""
     column = np.asarray(values, dtype=np.float64)
     known = column[np.isfinite(column)]
-    inner = np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1]) if len(known) else []
-    edges = np.unique(inner)
+    edges = np.empty(0)
+    if len(known):
+        edges = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1]))
     return Bins(edges, _shares(column, edges))
 
 

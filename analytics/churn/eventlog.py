@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import logit
 
 from analytics.churn import bgnbd
 
@@ -23,6 +24,8 @@ POPULATION_DAYS = 365
 EVERYONE_BELOW_DAYS = 2 * POPULATION_DAYS
 """A log shorter than this cannot hold the population rule at training cutoffs too."""
 DAY_SPAN = 1 << 20
+BGNBD_LOG_ODDS = "bgnbd_log_odds"
+"""A feature that is a forecast already: BG/NBD log-odds of no event in the horizon."""
 AMOUNT_UNITS = 10_000
 """Amounts are held in ten-thousandths: whole numbers add up exactly in any order."""
 LARGEST_AMOUNT = 1e10
@@ -154,7 +157,11 @@ def bgnbd_inputs(
     begin, end = log.position(customers, 0), log.position(customers, cutoff)
     first, last = log.day[begin], log.day[end - 1]
     frequency = (end - begin - 1).astype(np.float64)
-    return frequency, (last - first).astype(np.float64), (cutoff - first) * 1.0
+    return (
+        frequency,
+        (last - first).astype(np.float64),
+        (cutoff - first).astype(np.float64),
+    )
 
 
 def snapshot(log: EventLog, cutoff: int, horizon: int) -> Snapshot:
@@ -253,9 +260,10 @@ def _purchase_model(
     everyone = np.unique(log.customer[log.day < cutoff])
     model = bgnbd.fit(*bgnbd_inputs(log, everyone, cutoff))
     inputs = bgnbd_inputs(log, who, cutoff)
+    silent = model.silent(*inputs, horizon=horizon)
     return {
         "bgnbd_alive": model.alive(*inputs),
-        "bgnbd_silent": model.silent(*inputs, horizon=horizon),
+        BGNBD_LOG_ODDS: logit(np.clip(silent, 1e-6, 1 - 1e-6)),
         "bgnbd_expected": model.expected_purchases(*inputs, horizon=horizon),
     }
 

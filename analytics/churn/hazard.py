@@ -57,7 +57,8 @@ class Hazard:
 
         A customer who churns in the next month is counted with zero full months.
         """
-        return self.survival(features, tenure_months, months=months).sum(axis=1)
+        survival = self.survival(features, tenure_months, months=months)
+        return np.asarray(survival.sum(axis=1), dtype=np.float64)
 
 
 def person_months(

@@ -46,7 +46,7 @@ class SplineBasis:
     def fit(self, features: FloatArray) -> SplineBasis:
         """Learns knots and scales; a feature without any value counts as zero."""
         blank = ~np.isfinite(features)
-        self.has_blanks = blank.any(axis=0)
+        self.has_blanks = np.asarray(blank.any(axis=0))
         self.medians = np.zeros(features.shape[1])
         for place in range(features.shape[1]):
             known = features[~blank[:, place], place]

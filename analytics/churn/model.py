@@ -52,7 +52,9 @@ class ChurnModel:
     strength: float = float("nan")
     forests: list[trees.Forest] = field(default_factory=list)
     weights: FloatArray = field(default_factory=lambda: np.empty(0))
-    """Per member: ridge, then each forest."""
+    """Per member: ridge, the anchor if any, then each forest."""
+    anchor: int | None = None
+    """Feature that is a member by itself."""
     intercept: float = 0.0
     limit: float = 15.0
     """Largest |log-odds| that the number of training rows can support."""
@@ -70,7 +72,8 @@ class ChurnModel:
 
     def describe(self) -> str:
         """The rung, each member's weight and the ridge strength, in one line."""
-        names = ["ridge", *(forest.shape.name for forest in self.forests)]
+        names = ["ridge"] + ["anchor"] * (self.anchor is not None)
+        names += [forest.shape.name for forest in self.forests]
         parts = [f"{n} {w:.2f}" for n, w in zip(names, self.weights, strict=False)]
         return f"{self.rung}: {', '.join(parts) or f'{self.base_rate:.3f}'}"
 
@@ -97,8 +100,10 @@ def fit(
     folds: Folds | None = None,
     groups: IntArray | None = None,
     prior: dict[str, float] | None = None,
+    anchor: str | None = None,
     seed: int = 0,
     bags: int = BAGS,
+    shapes: Sequence[trees.Shape] = trees.SHAPES,
 ) -> ChurnModel:
     """The model for these training rows.
 
@@ -107,7 +112,10 @@ def fit(
     folds without them. groups: codes per row (a cutoff each): every group may have
     its own base rate, and the blend is judged free of them.
     prior: weights per feature in log-odds per standard deviation, toward which the
-    ridge shrinks. Raises ConfigError where only one outcome was seen.
+    ridge shrinks. anchor: a feature that is a log-odds forecast itself and so may be
+    blended as a member. bags and shapes: fewer of both score faster; `trees.LEAN` with
+    one bag is for scoring very many customers. Raises ConfigError where only one
+    outcome was seen.
     """
     y = np.asarray(outcomes, dtype=np.float64)
     if len(y) == 0 or y.min() == y.max():
@@ -124,10 +132,12 @@ def fit(
     x = np.asarray(features, dtype=np.float64)[:, used]
     chosen_prior = [(prior or {}).get(names[place], 0.0) for place in used]
     base.limit = float(np.log(4.0 * len(y)))
+    if anchor is not None and rarer >= BOOST_FROM:
+        base.anchor = names.index(anchor)
     with limited_threads():
         if rarer < BOOST_FROM:
             return _ridge_only(base, x, y, chosen_prior, folds, groups, seed, rarer)
-        return _blended(base, x, y, chosen_prior, folds, groups, seed, bags)
+        return _blended(base, x, y, chosen_prior, folds, groups, seed, bags, shapes)
 
 
 def member_log_odds(model: ChurnModel, features: FloatArray) -> FloatArray:
@@ -136,6 +146,8 @@ def member_log_odds(model: ChurnModel, features: FloatArray) -> FloatArray:
     if model.basis is None or model.ridge is None:
         return np.empty((len(x), 0))
     columns = [model.ridge.log_odds(model.basis.transform(x))]
+    if model.anchor is not None:
+        columns.append(np.asarray(features, dtype=np.float64)[:, model.anchor])
     with limited_threads():
         columns += [forest.log_odds(x) for forest in model.forests]
     return np.column_stack(columns)
@@ -193,6 +205,7 @@ def _blended(
     groups: IntArray | None,
     seed: int,
     bags: int,
+    candidates: Sequence[trees.Shape],
 ) -> ChurnModel:
     folds = folds or stratified_folds(y, count=INNER_FOLDS, seed=seed)
     rows = np.concatenate([held for _, held in folds])
@@ -200,9 +213,13 @@ def _blended(
     model.strength = min(ridge, key=lambda s: ridge[s][1])
     members = {"ridge": ridge[model.strength][0]}
     model.evidence["ridge"] = ridge[model.strength][1]
+    fixed = 1
+    if model.anchor is not None:
+        members["anchor"] = x[rows, int(np.flatnonzero(model.used == model.anchor)[0])]
+        fixed = 2
     shapes: list[trees.Shape] = []
     rival: FloatArray | None = None
-    for shape in trees.SHAPES:
+    for shape in candidates:
         if len(y) > shape.most_rows:
             continue
         z = _trees_held_out(x, y, folds, shape, seed, rival)
@@ -219,8 +236,8 @@ def _blended(
     model.rung = "blend"
     model.intercept = combined.intercept
     model.basis, model.ridge = _fit_ridge(x, y, prior, model.strength, groups)
-    kept = [0]
-    for place, shape in enumerate(shapes, start=1):
+    kept = list(range(fixed))
+    for place, shape in enumerate(shapes, start=fixed):
         if combined.weights[place] > 0:
             kept.append(place)
             model.forests.append(trees.grow(shape, x, y, seed=seed, bags=bags))

@@ -94,7 +94,8 @@ def short_levels(
     Cutoffs with less than 60 days of history or fewer than 100 such customers are
     left out.
     """
-    blocks, outcomes, codes, kept = [], [], [], []
+    blocks, outcomes, codes = [], [], []
+    kept: list[int] = []
     for cutoff in cutoffs:
         if cutoff - log.first_day < LOOKBACK_DAYS:
             continue
