@@ -7,6 +7,7 @@ each cell is read.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -41,6 +42,8 @@ _WORDED = re.compile(
 )
 _WORDED_FORMATS = ("%d %b %Y", "%d %B %Y", "%b %d %Y", "%B %d %Y")
 _TIME_WORDS = re.compile(r"(^|_)(date|time|ts|at|on|timestamp|created|updated)(_|$)")
+MISFITS = 0.05
+"""Share of a sample's cells that may not fit the kind of their column."""
 _EPOCH_FROM, _EPOCH_TO = 631_152_000, 4_102_444_800
 
 
@@ -69,11 +72,7 @@ def guess(name: str, values: Iterable[Any]) -> Kind:
             texts.append(str(value).strip())
     if not texts:
         return Kind("string")
-    for attempt in (_guess_boolean, _guess_epoch, _guess_number, _guess_time):
-        found = attempt(_plain(name), texts)
-        if found is not None:
-            return found
-    return Kind("string")
+    return _guess_texts(name, texts) or _guess_most(name, texts) or Kind("string")
 
 
 def reader(kind: Kind, zone: str = "UTC") -> Callable[[Any], Any]:
@@ -100,6 +99,38 @@ def reader(kind: Kind, zone: str = "UTC") -> Callable[[Any], Any]:
         return read(value)
 
     return cell
+
+
+def _guess_texts(name: str, texts: list[str]) -> Kind | None:
+    for attempt in (_guess_boolean, _guess_epoch, _guess_number, _guess_time):
+        found = attempt(_plain(name), texts)
+        if found is not None:
+            return found
+    return None
+
+
+def _guess_most(name: str, texts: list[str]) -> Kind | None:
+    """The kind of nearly all cells: a few that are broken do not make a date a text."""
+    looks = [_look(text) for text in texts]
+    look, count = Counter(looks).most_common(1)[0]
+    if not look or len(texts) - count > max(1, MISFITS * len(texts)) or count < 10:
+        return None
+    same = [text for text, each in zip(texts, looks, strict=True) if each == look]
+    return _guess_texts(name, same)
+
+
+def _look(text: str) -> str:
+    if _ISO.match(text):
+        return "iso"
+    if _YEAR_FIRST.match(text):
+        return "year first"
+    if _WORDED.match(text):
+        return "words"
+    parts = _PARTS.match(text)
+    if parts is not None:
+        low, high = sorted((int(parts["a"]), int(parts["b"])))
+        return "parts" if low <= 12 and high <= 31 else ""
+    return "number" if _MONEY.match(text) else ""
 
 
 def _plain(name: str) -> str:
@@ -152,7 +183,8 @@ def _guess_number(name: str, texts: list[str]) -> Kind | None:
         # Only groups of three digits: thousands, whichever mark they use.
         mark = "." if any("," in text for text in bare) else ","
         has_marks = any("," in t or "." in t for t in bare)
-        return Kind("integer" if has_marks else "number", decimal=mark)
+        kind = "integer" if has_marks else "number"
+        return Kind(kind, decimal=mark, currency=currency)
     if points:
         whole = not any("." in text or "e" in text.lower() for text in bare)
         return Kind("integer" if whole else "number", decimal=".", currency=currency)

@@ -6,15 +6,15 @@ A `Layout` is JSON-safe, so a person can change it and it is stored with the set
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import msgspec
 
-from churnguard.errors import ConfigError
+from churnguard.errors import ConfigError, RecordError
 from churnguard.records import RECORD_TYPES
-from integrations.tabular.cells import Kind, guess
+from integrations.tabular.cells import Kind, guess, reader
 from integrations.tabular.headers import (
     CUSTOMER_COLUMNS,
     FIELDS,
@@ -106,7 +106,10 @@ def guess_mapping(
         customer_column=customer,
         event_name=_event_name(name) if record_type in ("event", "object") else "",
         currency=money or _currency_in(headers) or currency,
-        notes=_notes(record_type, uses, id_column, customer, fields),
+        notes=(
+            *_notes(record_type, uses, id_column, customer, fields),
+            *_misfits(uses, sample),
+        ),
     )
 
 
@@ -314,6 +317,32 @@ def _currency_in(headers: Sequence[str]) -> str:
         if tail in ("usd", "eur", "gbp", "chf"):
             return tail.upper()
     return ""
+
+
+def _misfits(
+    uses: Sequence[ColumnUse], sample: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """A note per mapped column with cells that would be refused."""
+    notes = []
+    for use in uses:
+        if not use.field or use.kind.type == "string":
+            continue
+        read = reader(use.kind)
+        bad = [cell for row in sample if _refuses(read, cell := row.get(use.column))]
+        if bad:
+            notes.append(
+                f"“{use.column}”: {len(bad)} of {len(sample)} sampled rows would be "
+                f"refused, e.g. for “{str(bad[0])[:40]}”."
+            )
+    return notes
+
+
+def _refuses(read: Callable[[Any], Any], cell: Any) -> bool:
+    try:
+        read(cell)
+    except RecordError:
+        return True
+    return False
 
 
 def _notes(

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import codecs
 import csv
-import gzip
 import io
 import json
-import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,13 +18,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import zstandard
-
 from churnguard.errors import ConfigError
+from integrations.tabular.packing import CHUNK, DAMAGED, open_bytes
 
 MOST_CELL_CHARS = 1_000_000
 _SNIFF_BYTES = 64 * 1024
-_CHUNK = 256 * 1024
 _DELIMITERS = ",;\t|"
 _ENDINGS = (".gz", ".zst", ".csv", ".tsv", ".txt", ".ndjson", ".jsonl", ".json")
 SUFFIXES = (".csv", ".tsv", ".txt", ".ndjson", ".jsonl", ".json")
@@ -87,7 +83,7 @@ def identify(path: Path, *, only: int | None = None) -> Identity:
         with path.open("rb") as file:
             stat = path.stat()
             while left is None or left > 0:
-                piece = file.read(_CHUNK if left is None else min(_CHUNK, left))
+                piece = file.read(CHUNK if left is None else min(CHUNK, left))
                 if not piece:
                     break
                 digest.update(piece)
@@ -117,9 +113,9 @@ def count_rows(path: Path) -> int | None:
             if kind == "json":
                 return None
             count = sum(
-                piece.count(b"\n") for piece in iter(lambda: file.read(_CHUNK), b"")
+                piece.count(b"\n") for piece in iter(lambda: file.read(CHUNK), b"")
             )
-    except (OSError, EOFError, zlib.error, zstandard.ZstdError):
+    except (OSError, *DAMAGED):
         return None
     return max(0, count - 1) if kind == "csv" else count
 
@@ -136,7 +132,7 @@ def rows(path: Path, *, skip: int = 0) -> Iterator[Row]:
                 yield from _ndjson_rows(file, skip)
             else:
                 yield from _json_rows(file, path, skip)
-    except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as exc:
+    except DAMAGED as exc:
         raise ConfigError(
             f"{path.name} is damaged or cut off: its compressed data does not end "
             "properly. Upload it again.",
@@ -144,22 +140,6 @@ def rows(path: Path, *, skip: int = 0) -> Iterator[Row]:
         ) from exc
     except OSError as exc:
         raise _unreadable(path, exc) from exc
-
-
-def open_bytes(path: Path) -> BinaryIO:
-    """The file's bytes, unpacked as they are read."""
-    raw = path.open("rb")
-    head = raw.read(4)
-    raw.seek(0)
-    if head[:2] == b"\x1f\x8b":
-        unpacked: Any = gzip.GzipFile(fileobj=raw, mode="rb")
-    elif head == b"\x28\xb5\x2f\xfd":
-        unpacked = zstandard.ZstdDecompressor().stream_reader(
-            raw, read_across_frames=True, closefd=True
-        )
-    else:
-        return raw
-    return io.BufferedReader(unpacked, _CHUNK)
 
 
 def _format(path: Path, file: BinaryIO) -> str:
@@ -290,7 +270,10 @@ def _json_rows(file: BinaryIO, path: Path, skip: int) -> Iterator[Row]:
     """The objects of an array, or of the first array inside an object."""
     text = io.TextIOWrapper(_Utf8(file), "utf-8", errors="replace")
     decoder = json.JSONDecoder()
-    buffer = _until_array(text, path)
+    head, buffer = _until_array(text)
+    if buffer is None:
+        yield from _lone_object(head, path, skip)
+        return
     number = 0
     while True:
         buffer = buffer.lstrip(" \t\r\n,")
@@ -303,7 +286,7 @@ def _json_rows(file: BinaryIO, path: Path, skip: int) -> Iterator[Row]:
         except ValueError:
             is_whole = False
         if not is_whole:
-            piece = text.read(_CHUNK)
+            piece = text.read(CHUNK)
             if not piece:
                 raise ConfigError(
                     f"{path.name} ends before its list of records does, or is no JSON "
@@ -322,18 +305,24 @@ def _json_rows(file: BinaryIO, path: Path, skip: int) -> Iterator[Row]:
             yield Row(number, number, {"_value": value}, "is no JSON object")
 
 
-def _until_array(text: io.TextIOWrapper, path: Path) -> str:
+def _until_array(text: io.TextIOWrapper) -> tuple[str, str | None]:
+    """(what stands before the first array, what follows its bracket or None)."""
     buffer = ""
-    while "[" not in buffer and len(buffer) < 8 * _CHUNK:
-        piece = text.read(_CHUNK)
+    while "[" not in buffer and len(buffer) < 8 * CHUNK:
+        piece = text.read(CHUNK)
         if not piece:
             break
         buffer += piece
     head, bracket, rest = buffer.partition("[")
-    if not bracket:
+    return head, rest if bracket else None
+
+
+def _lone_object(text: str, path: Path, skip: int) -> Iterator[Row]:
+    row = _json_row(text, 1, 1)
+    if row.error:
         raise ConfigError(f"{path.name} holds no list of records.", code="no_records")
-    del head
-    return rest
+    if not skip:
+        yield row
 
 
 class _Utf8(io.RawIOBase):
