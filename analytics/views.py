@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from analytics import queries, scoring, timeline, trends
 from analytics.models import HealthScore
-from churnguard import audit
+from churnguard import audit, formats
 from churnguard.api import page_limit
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
@@ -71,6 +71,7 @@ def customers(request: HttpRequest) -> HttpResponse:
             "after": after,
             "default_order": chosen.order,
             "problem": problem,
+            "at_risk_tone": "danger" if counts["at_risk"] else None,
             "live_seq": _seq(request, "health-scores"),
             "api_path": reverse("api-customers"),
         },
@@ -104,8 +105,10 @@ def customer(request: HttpRequest, customer_id: str) -> HttpResponse:
         {
             "customer": found,
             "health": health,
-            "components": [
-                {**part, "weight": part["weight"] / 100} for part in health.components
+            "components": health.components,
+            "changes": [
+                {"points": -change.points_lost, "sentence": change.sentence}
+                for change in health.changes
             ],
             "history_chart": {
                 "x": [int(at.timestamp()) for at, _ in health.history],
@@ -166,6 +169,9 @@ def usage(request: HttpRequest) -> HttpResponse:
         "analytics/usage.html",
         {
             "trend": trend,
+            "change_ratio": (
+                None if trend["change_pct"] is None else trend["change_pct"] / 100
+            ),
             "chart": _trend_chart(trend),
             "frames": list(trends.FRAMES),
             "question": question,
@@ -235,17 +241,36 @@ def _moment(moment: timeline.Moment) -> dict[str, Any]:
     facts = {k: v for k, v in moment.facts.items() if v not in (None, "", {}, [])}
     if moment.kind == "event":
         facts.update(facts.pop("properties", {}))
+    currency = str(facts.pop("currency", "") or "USD")
     text = " · ".join(
-        f"{key.replace('_', ' ')} {value}"
+        f"{key.removesuffix('_minor').removesuffix('_pct').replace('_', ' ')} "
+        f"{_value(key, value, currency)}"
         for key, value in list(facts.items())[:5]
         if not isinstance(value, (dict, list))
     )
     return {
         "icon": icon,
         "tone": tone,
-        "title": moment.title,
+        "title": (
+            moment.title
+            if moment.kind == "event"
+            else f"{moment.kind.replace('_', ' ').capitalize()} {moment.title}"
+        ),
         "url": "",
         "source": moment.source,
         "text": text,
         "at": moment.at,
     }
+
+
+def _value(key: str, value: Any, currency: str) -> str:
+    """A fact as people read it: money with its currency, shares in percent."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if key.endswith("_minor") and isinstance(value, int):
+        return formats.money(value, currency)
+    if key.endswith("_pct") and isinstance(value, int | float):
+        return formats.percent(value / 100, 0)
+    if isinstance(value, int | float):
+        return formats.figure(value)
+    return str(value)
