@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from psycopg import Cursor
+from psycopg.pq import TransactionStatus
 
 from churnguard import partitions
 from churnguard.records import EventRecord
@@ -152,13 +153,16 @@ def forget_months() -> None:
 def prepare_months(cur: Cursor, times: Collection[datetime]) -> None:
     """Make missing partitions in a short transaction of its own.
 
-    cur: on a connection in autocommit mode and outside any transaction.
+    cur: on a connection in autocommit mode. Inside a transaction the partitions are
+    made as part of it and not taken as known, since it may be rolled back.
     """
     if _are_known(times):
         return
+    status = cur.connection.info.transaction_status
     with cur.connection.transaction():
         partitions.create_months(cur, months_of(times))
-    _known_months.update(partitions.list_months(cur))
+    if status == TransactionStatus.IDLE:
+        _known_months.update(partitions.list_months(cur))
 
 
 def require_months(cur: Cursor, times: Collection[datetime]) -> None:

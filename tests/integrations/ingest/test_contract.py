@@ -25,7 +25,6 @@ from churnguard.models import (
 )
 from tests.integrations.ingest.conftest import Door
 
-pytestmark = pytest.mark.urls("integrations.ingest.urls")
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
@@ -414,6 +413,14 @@ def test_other_methods_are_a_405(door: Door) -> None:
 
     assert (reply.status, reply.body["code"]) == (405, "method_not_allowed")
     assert reply.headers["allow"] == "POST, OPTIONS"
+
+
+@pytest.mark.parametrize("source", ["", "web/more", "web%2Fmore"])
+def test_other_addresses_are_a_404(door: Door, source: str) -> None:
+    reply = door(event(), source=source)
+
+    assert (reply.status, reply.body["code"]) == (404, "not_found")
+    assert sorted(reply.body) == ["code", "detail", "fields"]
 
 
 def test_the_sources_of_two_organisations_are_apart(door: Door) -> None:

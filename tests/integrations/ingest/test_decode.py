@@ -7,7 +7,6 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 import zstandard
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -87,7 +86,6 @@ def test_every_record_of_a_body_is_accounted_for(body: bytes, ndjson: bool) -> N
     assert len(decoded.items) == len(decoded.positions)
 
 
-@pytest.mark.django_db
 @settings(
     max_examples=60,
     deadline=None,

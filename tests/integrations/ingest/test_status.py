@@ -15,7 +15,6 @@ from churnguard.models import Organization, User
 from churnguard.records import CustomerRecord, EventRecord, TicketRecord
 from integrations import load
 
-pytestmark = pytest.mark.urls("integrations.ingest.urls")
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 Api = Callable[..., APIClient]
 
