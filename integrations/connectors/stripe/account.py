@@ -1,0 +1,220 @@
+"""Calls to one Stripe account: the SDK makes the requests, our door sends them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import stripe
+
+from churnguard.errors import ConfigError
+from integrations.connectors.base import JsonDict
+from integrations.connectors.stripe.kinds import KINDS, Kind
+from integrations.connectors.stripe.mrr import coupon_of
+from integrations.http import Call, Client, RefusedError, bearer
+from integrations.limits import per_second
+from integrations.pagination import LoopGuard
+
+API_VERSION = "2026-10-28.endive"
+API = "https://api.stripe.com"
+MOST = 100
+"""Largest page of every list."""
+# The SDK also sends what machine and packages it runs on; that is nobody's business.
+_SENT_HEADERS = frozenset({"stripe-version", "stripe-account"})
+_OTHER_SCOPES = {
+    "/v1/events": "Events",
+    "/v1/coupons": "Coupons",
+    "/v1/subscription_items": "Subscriptions",
+}
+# Fit to act for the payer or to open the invoice; nothing here needs them.
+_KEYS_IN_OBJECTS = ("client_secret", "confirmation_secret")
+
+
+class DoorTransport(stripe.HTTPClient):
+    """What the SDK calls to send a request. Errors are ours, retries too."""
+
+    name = "churnguard"
+
+    def __init__(self, client: Client) -> None:
+        super().__init__()
+        self._client = client
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        post_data: Any = None,
+        *,
+        _usage: list[str] | None = None,
+    ) -> tuple[Any, int, Mapping[str, str]]:
+        sent = {
+            name: value
+            for name, value in (headers or {}).items()
+            if name.lower() in _SENT_HEADERS
+        }
+        call = Call(method=method.upper(), url=url, headers=sent)
+        reply = self._client.send(call, as_json=True)
+        return reply.content, reply.status, dict(reply.headers)
+
+    def close(self) -> None:
+        """Sockets belong to the client."""
+
+
+class Account:
+    """Reads lists and objects; remembers coupons, tiers and product names."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        key: str,
+        base_url: str = "",
+        api_version: str = "",
+        connected_account: str = "",
+    ) -> None:
+        address = (base_url or API).rstrip("/")
+        counted_by = connected_account or hashlib.sha256(key.encode()).hexdigest()[:16]
+        # Live accounts allow 100 calls a second and 25 per endpoint, sandboxes 25.
+        door = client.using(base_url=address, auth=bearer(key)).with_budget(
+            counted_by, per_second(15), max_concurrent=4
+        )
+        self._sdk = stripe.StripeClient(
+            key,
+            stripe_version=api_version or API_VERSION,
+            stripe_account=connected_account or None,
+            base_addresses={"api": address},
+            max_network_retries=0,
+            http_client=DoorTransport(door),
+        )
+        self._found: dict[str, JsonDict | None] = {}
+
+    def get(self, path: str, **params: Any) -> JsonDict:
+        """The decoded answer of a GET; lists and nested parameters as the SDK encodes
+        them."""
+        # Typed objects would turn decimals and unknown fields into classes.
+        body: Any = self._sdk.raw_request("get", path, **params).data  # type: ignore[attr-defined]
+        return body
+
+    def get_or_none(self, path: str, **params: Any) -> JsonDict | None:
+        """The object, None where it does not exist (any more)."""
+        try:
+            return self.get(path, **params)
+        except RefusedError as refusal:
+            if refusal.status != 404:
+                raise
+            return None
+
+    def every(self, path: str, **params: Any) -> list[JsonDict]:
+        """All rows of a short list, whatever it takes."""
+        rows: list[JsonDict] = []
+        guard = LoopGuard()
+        while True:
+            body = self.get(path, limit=MOST, **params)
+            rows += body["data"]
+            if not body["data"] or not body.get("has_more"):
+                return rows
+            params["starting_after"] = rows[-1]["id"]
+            guard.check(params["starting_after"], body["data"])
+
+    def one(self, kind: Kind, external_id: str) -> JsonDict | None:
+        """An object of a kind as it is now."""
+        options = {"expand": list(kind.expand)} if kind.expand else {}
+        return self.get_or_none(f"{kind.path}/{external_id}", **options)
+
+    def complete(self, kind: Kind, raw: JsonDict) -> JsonDict:
+        """The object with everything its record needs: all lines or items, coupons,
+        tiers and product names, and without secrets."""
+        for name in _KEYS_IN_OBJECTS:
+            raw.pop(name, None)
+        if kind.stream == "invoices":
+            self._fill(raw, "lines", f"{kind.path}/{raw.get('id')}/lines")
+        elif kind.stream == "subscriptions":
+            self._fill(
+                raw, "items", "/v1/subscription_items", subscription=raw.get("id")
+            )
+            self._price_items(raw)
+        elif isinstance(raw.get("charge"), dict):
+            raw["charge"] = _kept(raw["charge"], ("id", "object", "customer"))
+        return raw
+
+    def _fill(self, raw: JsonDict, name: str, path: str, **params: Any) -> None:
+        """Append the pages of a nested list that the object does not hold."""
+        nested = raw.get(name)
+        if not isinstance(nested, dict) or not nested.get("has_more"):
+            return
+        if name == "items":
+            params["expand"] = ["data.discounts"]
+        rows = self.every(path, **params)
+        raw[name] = {**nested, "data": rows, "has_more": False}
+
+    def _price_items(self, raw: JsonDict) -> None:
+        customer = raw.get("customer")
+        discounts = list(raw.get("discounts") or [])
+        if isinstance(customer, dict):
+            raw["customer"] = _kept(customer, ("id", "object", "discount", "deleted"))
+            discounts.append(raw["customer"].get("discount"))
+        for item in (raw.get("items") or {}).get("data") or []:
+            discounts += item.get("discounts") or []
+            price = item.get("price")
+            if isinstance(price, dict):
+                self._expand_price(price)
+        self._expand_coupons(discounts)
+
+    def _expand_price(self, price: JsonDict) -> None:
+        if price.get("billing_scheme") == "tiered" and "tiers" not in price:
+            found = self._remembered(f"/v1/prices/{price['id']}", ("tiers",))
+            price["tiers"] = (found or {}).get("tiers")
+        product = price.get("product")
+        if isinstance(product, str):
+            found = self._name_of(product)
+            if found is not None:
+                price["product"] = _kept(found, ("id", "object", "name"))
+
+    def _name_of(self, product: str) -> JsonDict | None:
+        """The product; None also where the key may not read products, since a name is
+        not worth a failed sync."""
+        try:
+            return self._remembered(f"/v1/products/{product}", ())
+        except RefusedError as refusal:
+            if refusal.status != 403:
+                raise
+            self._found[f"/v1/products/{product}"] = None
+            return None
+
+    def _expand_coupons(self, discounts: Iterable[Any]) -> None:
+        for discount in discounts:
+            coupon = coupon_of(discount)
+            # `applies_to` comes only when asked for.
+            is_whole = isinstance(coupon, dict) and "applies_to" in coupon
+            if coupon is None or is_whole:
+                continue
+            name = coupon["id"] if isinstance(coupon, dict) else coupon
+            found = self._remembered(f"/v1/coupons/{name}", ("applies_to",))
+            # A deleted coupon still lowers what it was redeemed for.
+            whole = found if found is not None else coupon
+            discount["source"] = {**(discount.get("source") or {}), "coupon": whole}
+
+    def _remembered(self, path: str, expand: tuple[str, ...]) -> JsonDict | None:
+        if path not in self._found:
+            options = {"expand": list(expand)} if expand else {}
+            self._found[path] = self.get_or_none(path, **options)
+        return self._found[path]
+
+
+def missing_scope(refusal: RefusedError) -> ConfigError:
+    """What to do about a key that may not read something."""
+    path = urlsplit(refusal.reply.url).path
+    scopes = {kind.path: kind.scope for kind in KINDS.values()} | _OTHER_SCOPES
+    scope = next((scopes[known] for known in scopes if known in path), path)
+    return ConfigError(
+        f"The key may not read {scope}. In the Stripe dashboard under Developers, API "
+        f"keys, give the restricted key Read on “{scope}”, or leave the stream out.",
+        code="permission_denied",
+    )
+
+
+def _kept(raw: JsonDict, names: tuple[str, ...]) -> JsonDict:
+    return {name: raw[name] for name in names if name in raw}

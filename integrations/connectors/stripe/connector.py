@@ -1,0 +1,221 @@
+"""Stripe as a source, API version 2026-10-28.endive (sent with every request).
+
+Documentation: docs.stripe.com/api. Auth: a restricted key with Read permissions (or a
+secret key); `stripe_account` for a connected account. Limits: 100 calls a second live,
+25 in a sandbox and per endpoint; we keep to 15. A first read lists everything; later
+reads follow /v1/events (kept 30 days by Stripe) and fetch each changed object again in
+our version, so the order of events does not matter. Not covered: Connect onboarding,
+payouts, usage records of metered prices, MRR before the first connection (only
+invoices go back further), webhooks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import ClassVar
+
+from churnguard.errors import (
+    AuthenticationError,
+    ConfigError,
+    RecordError,
+)
+from churnguard.records import AnyRecord
+from integrations.connectors.base import (
+    Connector,
+    Field,
+    JsonDict,
+    Page,
+    ReadRequest,
+    Reject,
+    Stream,
+)
+from integrations.connectors.stripe import records
+from integrations.connectors.stripe.account import (
+    API,
+    API_VERSION,
+    MOST,
+    Account,
+    missing_scope,
+)
+from integrations.connectors.stripe.kinds import KINDS, Kind
+from integrations.connectors.stripe.mrr import Policy
+from integrations.connectors.stripe.reading import Found, Reader
+from integrations.http import RefusedError
+
+
+class StripeConnector(Connector):
+    name: ClassVar[str] = "stripe"
+    label: ClassVar[str] = "Stripe"
+    category: ClassVar[str] = "Payments"
+    integration_type: ClassVar[str] = "payment"
+    summary: ClassVar[str] = (
+        "Customers, subscriptions with MRR, invoices, payments, refunds and disputes."
+    )
+    prepare: ClassVar[str] = (
+        "In the Stripe dashboard open Developers, API keys, Create restricted key. "
+        "Give Read on Customers, Products, Prices, Coupons, Subscriptions, Invoices, "
+        "Charges and Refunds, PaymentIntents, Disputes, Balance transactions and "
+        "Events, and copy the key (rk_live_… or rk_test_…)."
+    )
+    docs: ClassVar[str] = "docs/connectors/stripe.md"
+    auth: ClassVar[tuple[str, ...]] = ("api_key",)
+    fields: ClassVar[tuple[Field, ...]] = (
+        Field(
+            "api_key",
+            "Restricted key",
+            kind="secret",
+            secret=True,
+            help="rk_… with Read permissions; a secret key (sk_…) works too.",
+        ),
+        Field(
+            "stripe_account",
+            "Connected account",
+            required=False,
+            help="acct_…, only to read an account connected to your platform.",
+        ),
+        Field(
+            "discounts",
+            "Discounts that lower MRR",
+            kind="choice",
+            required=False,
+            default="all",
+            choices=(
+                ("all", "All while they are in force"),
+                ("forever_only", "Only those without an end"),
+                ("none", "None"),
+            ),
+        ),
+        Field("api_version", "API version", required=False, default=API_VERSION),
+        Field("base_url", "Address", kind="url", required=False, default=API),
+    )
+    streams: ClassVar[tuple[Stream, ...]] = tuple(
+        kind.as_stream for kind in KINDS.values()
+    )
+
+    def check(self) -> str:
+        """Try every kind with the key, and name those it may not read."""
+        mode = "live" if self._is_live else "test"
+        missing: list[str] = []
+        refused: RefusedError | None = None
+        for kind in KINDS.values():
+            try:
+                self._account.get(kind.path, limit=1)
+            except RefusedError as refusal:
+                if refusal.status != 403:
+                    raise
+                refused = refusal
+                missing.append(kind.label.lower())
+        if refused is not None and len(missing) == len(KINDS):
+            raise missing_scope(refused)
+        whose = self.settings.get("stripe_account")
+        told = f"Connected to Stripe in {mode} mode{f' ({whose})' if whose else ''}"
+        if missing:
+            told += f"; the key may not read {', '.join(missing)}"
+        return f"{told}."
+
+    def read(self, stream: Stream, request: ReadRequest) -> Iterator[Page]:
+        kind = _kind(stream)
+        cursor = request.cursor or {}
+        self._check_mode(cursor)
+        reader = Reader(
+            self._account,
+            kind,
+            now=self.now(),
+            size=max(1, min(MOST, request.batch_size)),
+            workers=min(4, request.concurrent_requests),
+        )
+        try:
+            for found in reader.read(cursor, request.since, request.until):
+                yield self._page(kind, found)
+        except RefusedError as refusal:
+            if refusal.status == 403:
+                raise missing_scope(refusal) from refusal
+            raise
+
+    def parse(self, stream: Stream, raw: JsonDict) -> AnyRecord:
+        kind = _kind(stream)
+        try:
+            if kind.stream == "customers":
+                return records.customer(raw)
+            if kind.stream == "subscriptions":
+                return records.subscription(
+                    raw, as_of=self.now(), discounts=self._discounts
+                )
+            if kind.stream == "invoices":
+                return records.invoice(raw)
+            return records.other(kind.stream, raw)
+        except (AttributeError, TypeError, ValueError) as exc:
+            # A list where an object should be, and the like.
+            raise RecordError(
+                f"The {kind.object} has an unexpected shape: {exc}.", code="wrong_type"
+            ) from exc
+
+    def _page(self, kind: Kind, found: Found) -> Page:
+        done: list[AnyRecord] = []
+        rejects: list[Reject] = []
+        stream = kind.as_stream
+        for raw in found.rows:
+            try:
+                done.append(self.parse(stream, self._account.complete(kind, raw)))
+            except RecordError as exc:
+                name = str(raw.get("id") or "")
+                rejects.append(
+                    Reject(exc.code, exc.message, raw, name, exc.field or "")
+                )
+        return Page(
+            records=done,
+            rejects=rejects,
+            deleted_ids=found.gone,
+            cursor={**found.cursor, "live": self._is_live},
+        )
+
+    # --- settings -----------------------------------------------------------------
+    @cached_property
+    def _account(self) -> Account:
+        return Account(
+            self.client,
+            key=self._key,
+            base_url=str(self.settings.get("base_url") or ""),
+            api_version=str(self.settings.get("api_version") or ""),
+            connected_account=str(self.settings.get("stripe_account") or ""),
+        )
+
+    @property
+    def _key(self) -> str:
+        key = str(self.secrets.get("api_key") or "").strip()
+        if key.startswith("pk_"):
+            told = "This is a publishable key; it cannot read. Enter a restricted key."
+        elif not key.startswith(("rk_", "sk_")):
+            told = "Enter a restricted key (rk_…) or a secret key (sk_…)."
+        else:
+            return key
+        raise AuthenticationError(told, fields={"api_key": told})
+
+    @property
+    def _is_live(self) -> bool:
+        return "_live_" in self._key[:9]
+
+    @property
+    def _discounts(self) -> Policy:
+        chosen = self.settings.get("discounts")
+        if chosen == "forever_only":
+            return "forever_only"
+        return "none" if chosen == "none" else "all"
+
+    def _check_mode(self, cursor: JsonDict) -> None:
+        if cursor.get("live", self._is_live) != self._is_live:
+            raise ConfigError(
+                "This connection has read the other mode so far, and test and live "
+                "data must not mix. Enter a key of the same mode, or make a new "
+                "connection.",
+                code="mode_changed",
+                fields={"api_key": "other mode"},
+            )
+
+
+def _kind(stream: Stream) -> Kind:
+    kind = KINDS.get(stream.name)
+    if kind is None:
+        raise ConfigError(f"Stripe has no stream {stream.name}.", code="stream_missing")
+    return kind
