@@ -123,7 +123,7 @@ def mark_all_stale(org_id: int, now: datetime) -> int:
                 "WITH chunk AS (SELECT id FROM cg_customer "
                 "  WHERE organization_id = %s "
                 "  AND id > %s AND merged_into_id IS NULL ORDER BY id LIMIT %s "
-                "  FOR UPDATE) "
+                "  FOR NO KEY UPDATE) "
                 "UPDATE cg_customer c "
                 "SET score_stale_at = coalesce(score_stale_at, %s) "
                 "FROM chunk WHERE c.id = chunk.id RETURNING c.id",

@@ -51,7 +51,7 @@ def score_stale(now: datetime | None = None) -> int:
         cur = wrapper.cursor
         cur.execute(
             "SELECT organization_id FROM cg_customer WHERE score_stale_at IS NOT NULL "
-            "ORDER BY score_stale_at LIMIT 1 FOR UPDATE SKIP LOCKED"
+            "ORDER BY score_stale_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED"
         )
         first = cur.fetchone()
         if first is None:
@@ -59,7 +59,7 @@ def score_stale(now: datetime | None = None) -> int:
         cur.execute(
             "SELECT id FROM cg_customer WHERE score_stale_at IS NOT NULL "
             "AND organization_id = %s ORDER BY score_stale_at LIMIT %s "
-            "FOR UPDATE SKIP LOCKED",
+            "FOR NO KEY UPDATE SKIP LOCKED",
             [first[0], CLAIM],
         )
         ids = [row[0] for row in cur.fetchall()]
@@ -78,7 +78,7 @@ def score_now(org_id: int, customer_ids: list[int], now: datetime) -> ScoreResul
         cur = wrapper.cursor
         cur.execute(
             "SELECT id FROM cg_customer WHERE organization_id = %s AND id = ANY(%s) "
-            "ORDER BY id FOR UPDATE",
+            "ORDER BY id FOR NO KEY UPDATE",
             [org_id, customer_ids],
         )
         return score_customers(cur, org_id, [row[0] for row in cur.fetchall()], now)
@@ -291,7 +291,7 @@ def _store(
         {
             "now": now,
             "week": now - timedelta(days=7),
-            "ids": f"{{{','.join(str(customer.id) for customer in customers)}}}",
+            "ids": f"{{{','.join(str(one.id) for one in customers)}}}",
         },
     )
     return appended

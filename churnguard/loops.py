@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import psycopg
 from django.conf import settings
 from django.db import OperationalError, close_old_connections, connection
 from django.utils.module_loading import import_string
@@ -50,7 +51,8 @@ def _run(name: str, function: Callable[[], int | None], every_s: float) -> None:
             if function():
                 wait_s = 0.0
             failures = 0
-        except OperationalError as exc:
+        except (OperationalError, psycopg.OperationalError) as exc:
+            # Also a deadlock: the round was rolled back and comes again.
             failures += 1
             wait_s = min(_RETRY_MOST_S, every_s * 2 ** min(failures, 8))
             log.warning(

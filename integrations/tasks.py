@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import threading
 
+from django.db import OperationalError as DatabaseError
 from kombu.exceptions import OperationalError as BrokerError
 
 # Also makes our app the current one in processes that only send, such as web.
@@ -18,7 +19,12 @@ log = logging.getLogger(__name__)
 @app.task(name="integrations.run", ignore_result=True)
 def run_nudge(run_id: int) -> bool:
     """Work on one run now, unless somebody else has it."""
-    return runs.run_now(run_id)
+    try:
+        return runs.run_now(run_id)
+    except DatabaseError as exc:
+        # A deadlock or a restart: the run was given back and a loop takes it up.
+        log.warning("sync.given_back", extra={"error": type(exc).__name__})
+        return False
 
 
 @app.task(name="integrations.tick", ignore_result=True)

@@ -68,7 +68,8 @@ def resolve_block(cur: Cursor, org_id: int, ids: list[int], now: datetime) -> in
     """Refresh the keys of `ids`, partition all they reach, apply the difference."""
     cur.execute(
         "UPDATE cg_customer_source SET identity_stale_at = NULL WHERE id IN ("
-        "SELECT id FROM cg_customer_source WHERE id = ANY(%s) ORDER BY id FOR UPDATE)",
+        "SELECT id FROM cg_customer_source WHERE id = ANY(%s) ORDER BY id "
+        "FOR NO KEY UPDATE)",
         [ids],
     )
     # What the old keys reached may have to be taken apart.
@@ -198,7 +199,7 @@ def _apply(cur: Cursor, org_id: int, found: Partition, now: datetime) -> int:
         return 0
     touched = sorted({current[pk] for pk, *_ in moves} | {to for _, to, *_ in moves})
     cur.execute(
-        "SELECT id FROM cg_customer WHERE id = ANY(%s) ORDER BY id FOR UPDATE",
+        "SELECT id FROM cg_customer WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE",
         [touched],
     )
     refs, targets, rules, evidence = (
