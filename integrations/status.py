@@ -178,7 +178,7 @@ def list_quality(
 ) -> list[QualityDay]:
     """Newest day first, then by source; days on which a source sent nothing are left
     out. first, last: UTC days, both included. name: one source only."""
-    scope = {
+    scope: dict[str, Any] = {
         "org": org_id,
         "start": datetime.combine(first, time(), UTC),
         "end": datetime.combine(last + timedelta(days=1), time(), UTC),

@@ -46,7 +46,7 @@ class ReceiptSerializer(serializers.Serializer[Any]):
     )
     duplicates = serializers.IntegerField(help_text="Sent and stored before.")
     quarantined = serializers.IntegerField(help_text="Kept aside with a reason.")
-    errors = RefusedRecordSerializer(many=True)
+    errors = RefusedRecordSerializer(many=True)  # type: ignore[assignment]
 
 
 class IngestRecordSerializer(serializers.Serializer[Any]):

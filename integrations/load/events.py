@@ -223,7 +223,8 @@ def split_known(
     """
     cur.execute(_STORED_CONTENT, [wire.uuid_array([row.key for row in known])])
     stored = {bytes.fromhex(text.replace("-", "")): n for text, n in cur.fetchall()}
-    repeats, conflicts = [], []
+    repeats: list[Row] = []
+    conflicts: list[Row] = []
     for row in known:
         content = int.from_bytes(row.event.content, "big", signed=True)
         if stored.get(row.key) == content:

@@ -189,9 +189,8 @@ def _write_entities(cur: Cursor, tally: Tally, known: KnownCustomers | None) -> 
         known=known,
     )
     for record_type in entities.TABLES:
-        entries = tally.entities.get(record_type)
-        if entries:
-            _write_type(cur, tally, record_type, entries, refs)
+        if found := tally.entities.get(record_type):
+            _write_type(cur, tally, record_type, found, refs)
     if lot.deleted_ids:
         buried = deletes.bury_ids(
             cur,
