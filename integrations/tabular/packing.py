@@ -1,4 +1,4 @@
-"""Packed files, unpacked as they are read: gzip and zstd, known by their first bytes."""
+"""Packed files, unpacked as they are read: gzip and zstd by their first bytes."""
 
 from __future__ import annotations
 
