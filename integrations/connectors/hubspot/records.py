@@ -13,15 +13,10 @@ from typing import Any
 
 from churnguard.errors import RecordError
 from churnguard.records import (
+    ENTITY_TYPES,
     AnyRecord,
     CampaignEngagementRecord,
-    ContactRecord,
-    ConversationRecord,
-    CustomerRecord,
-    DealRecord,
     ObjectRecord,
-    SurveyResponseRecord,
-    TicketRecord,
 )
 from integrations.connectors.base import JsonDict
 from integrations.connectors.hubspot.objects import Kind
@@ -93,13 +88,13 @@ def record_of(kind: Kind, raw: JsonDict, account: Account) -> AnyRecord:
             "The object has no properties.", code="wrong_type", field="properties"
         )
     make = _MAKERS.get(kind.record_type, _object)
-    values = make(kind, raw, props, account)
-    return values(
+    return ENTITY_TYPES[kind.record_type](
         external_id=raw["id"],
         updated_at=moment(raw, "updatedAt"),
         deleted=raw.get("archived") is True,
         custom=_custom(props, account),
         raw=raw,
+        **make(kind, raw, props, account),
     )
 
 
@@ -151,12 +146,13 @@ def simple_object(kind: str, external_id: str, raw: JsonDict) -> ObjectRecord:
     )
 
 
-_Make = Callable[..., AnyRecord]
-_Maker = Callable[[Kind, JsonDict, JsonDict, Account], _Make]
+_Maker = Callable[[Kind, JsonDict, JsonDict, Account], JsonDict]
 
 
-def _company(_kind: Kind, _raw: JsonDict, props: JsonDict, account: Account) -> _Make:
-    values = {
+def _company(
+    _kind: Kind, _raw: JsonDict, props: JsonDict, account: Account
+) -> JsonDict:
+    return {
         "name": text(props, "name"),
         "domain": text(props, "domain"),
         "phone": text(props, "phone"),
@@ -170,13 +166,14 @@ def _company(_kind: Kind, _raw: JsonDict, props: JsonDict, account: Account) -> 
         "signup_at": moment(props, "closedate"),
         "parent_external_id": text(props, "hs_parent_company_id"),
     }
-    return lambda **shared: CustomerRecord(**values, **shared)
 
 
-def _contact(_kind: Kind, raw: JsonDict, props: JsonDict, _account: Account) -> _Make:
+def _contact(
+    _kind: Kind, raw: JsonDict, props: JsonDict, _account: Account
+) -> JsonDict:
     names = (text(props, "firstname"), text(props, "lastname"))
     buying_role = text(props, "hs_buying_role")
-    values = {
+    return {
         "customer_id": _company_id(raw) or text(props, "associatedcompanyid"),
         "email": text(props, "email"),
         "name": " ".join(filter(None, names)) or None,
@@ -189,14 +186,13 @@ def _contact(_kind: Kind, raw: JsonDict, props: JsonDict, _account: Account) -> 
         "last_contacted_at": moment(props, "notes_last_contacted"),
         "joined_at": moment(props, "createdate"),
     }
-    return lambda **shared: ContactRecord(**values, **shared)
 
 
-def _deal(kind: Kind, raw: JsonDict, props: JsonDict, account: Account) -> _Make:
+def _deal(kind: Kind, raw: JsonDict, props: JsonDict, account: Account) -> JsonDict:
     currency = text(props, "deal_currency_code") or account.currency
     stage = _stage(kind, props, account, "pipeline", "dealstage")
     amount = minor(props, "amount", currency)
-    values = {
+    return {
         "customer_id": _company_id(raw),
         "name": text(props, "dealname"),
         "stage": stage.label or text(props, "dealstage"),
@@ -207,15 +203,14 @@ def _deal(kind: Kind, raw: JsonDict, props: JsonDict, account: Account) -> _Make
         "close_at": moment(props, "closedate"),
         "owner": _owner(props, account),
     }
-    return lambda **shared: DealRecord(**values, **shared)
 
 
-def _ticket(kind: Kind, raw: JsonDict, props: JsonDict, account: Account) -> _Make:
+def _ticket(kind: Kind, raw: JsonDict, props: JsonDict, account: Account) -> JsonDict:
     stage = _stage(kind, props, account, "hs_pipeline", "hs_pipeline_stage")
     closed_at = moment(props, "closed_date")
     status = stage.status or ("closed" if closed_at else "open")
     channel = text(props, "source_type")
-    values = {
+    return {
         "customer_id": _company_id(raw),
         "contact_id": _linked(raw, "contacts"),
         "subject": text(props, "subject"),
@@ -229,13 +224,12 @@ def _ticket(kind: Kind, raw: JsonDict, props: JsonDict, account: Account) -> _Ma
         "solved_at": closed_at if status == "closed" else None,
         "closed_at": closed_at if status == "closed" else None,
     }
-    return lambda **shared: TicketRecord(**values, **shared)
 
 
-def _survey(_kind: Kind, raw: JsonDict, props: JsonDict, _account: Account) -> _Make:
+def _survey(_kind: Kind, raw: JsonDict, props: JsonDict, _account: Account) -> JsonDict:
     kind = (text(props, "hs_survey_type") or "").lower() or None
     low, high = _SCALES.get(kind or "", (None, None))
-    values = {
+    return {
         "customer_id": _company_id(raw),
         "contact_id": text(props, "hs_contact_id") or _linked(raw, "contacts"),
         "kind": kind,
@@ -246,16 +240,15 @@ def _survey(_kind: Kind, raw: JsonDict, props: JsonDict, _account: Account) -> _
         "answered_at": moment(props, "hs_submission_timestamp")
         or moment(raw, "createdAt"),
     }
-    return lambda **shared: SurveyResponseRecord(**values, **shared)
 
 
 def _conversation(
     kind: Kind, raw: JsonDict, props: JsonDict, account: Account
-) -> _Make:
+) -> JsonDict:
     name = kind.name
     told = text(props, "hs_call_direction") or text(props, "hs_email_direction")
     ended = {"meetings": "hs_meeting_end_time", "tasks": "hs_task_completion_date"}
-    values = {
+    return {
         "customer_id": _company_id(raw),
         "contact_id": _linked(raw, "contacts"),
         "kind": _CONVERSATION_KINDS.get(name, name),
@@ -269,16 +262,14 @@ def _conversation(
         "last_message_at": None,
         "closed_at": _not_before(props, ended.get(name, "")),
     }
-    return lambda **shared: ConversationRecord(**values, **shared)
 
 
-def _object(kind: Kind, raw: JsonDict, _props: JsonDict, _account: Account) -> _Make:
-    values = {
+def _object(kind: Kind, raw: JsonDict, _props: JsonDict, _account: Account) -> JsonDict:
+    return {
         "kind": kind.name,
         "customer_id": _company_id(raw),
         "occurred_at": moment(raw, "createdAt"),
     }
-    return lambda **shared: ObjectRecord(**values, **shared)
 
 
 _MAKERS: dict[str, _Maker] = {
