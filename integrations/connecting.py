@@ -77,16 +77,14 @@ def opened_with(
         interactive=interactive,
         observer=call_counter(integration),
     )
-    stored = integration is not None and integration.pk is not None
+    stored = integration if integration is not None and integration.pk else None
     connector = cls(
         settings=settings,
         secrets=secrets,
         client=client,
         now=partial(datetime.now, UTC),
-        save_secrets=(
-            partial(credentials.save, integration, by="system") if stored else None
-        ),
-        token_store=credentials.StoredTokens(integration.pk) if stored else None,
+        save_secrets=((lambda changed: _keep(stored, changed)) if stored else None),
+        token_store=credentials.StoredTokens(stored.pk) if stored else None,
     )
     try:
         yield connector
@@ -97,6 +95,10 @@ def opened_with(
     finally:
         connector.close()
         client.close()
+
+
+def _keep(integration: Integration, changed: Mapping[str, Any]) -> None:
+    credentials.save(integration, changed, by="system")
 
 
 def connector_settings(integration: Integration) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from churnguard.errors import ChurnGuardError
+from churnguard.records import Record
 from churnguard.stream import notes
 from integrations import counting, drift, load, shaping
 from integrations.connectors.base import Connector, Page, Stream
@@ -269,13 +270,10 @@ def _save_state(
 def _see_keys(reading: Reading, page: Page, shaped: shaping.Shaped) -> None:
     if reading.stream.deletes not in _ABSENCE or reading.shape.record_type == "event":
         return
-    seen = {
-        load.stored_id(item)
-        for item in shaped.items
-        if not getattr(item, "deleted", False)
-    }
+    entities = [item for item in shaped.items if isinstance(item, Record)]
+    seen = {load.stored_id(item) for item in entities if not item.deleted}
     gone = set(_stored(reading, page.deleted_ids)) | {
-        load.stored_id(item) for item in shaped.items if getattr(item, "deleted", False)
+        load.stored_id(item) for item in entities if item.deleted
     }
     # A refused record still exists at the source.
     known = _stored(reading, [r.external_id for r in shaped.rejects if r.external_id])
@@ -301,7 +299,11 @@ def _check_brake(reading: Reading, page: Page, shaped: shaping.Shaped) -> None:
     if reading.brake_is_off or reading.shape.record_type == "event":
         return
     ids = _stored(reading, page.deleted_ids)
-    ids += [load.stored_id(i) for i in shaped.items if getattr(i, "deleted", False)]
+    ids += [
+        load.stored_id(item)
+        for item in shaped.items
+        if isinstance(item, Record) and item.deleted
+    ]
     if not ids:
         return
     table = TABLES[reading.shape.record_type]

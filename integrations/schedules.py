@@ -131,7 +131,7 @@ def _fire(row: Schedule) -> bool:
     due, now = row.next_run_at, datetime.now(UTC)
     integration = (
         Integration.objects.select_related("organization")
-        .filter(pk=row.target_id, organization_id=row.organization_id)
+        .filter(pk=row.target_id, organization=row.organization)
         .first()
     )
     if integration is None or not row.every_s:

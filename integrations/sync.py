@@ -260,9 +260,10 @@ def _read(reading: Reading) -> None:
     if part.phase == "sweep":
         deletes.sweep(reading)
         _advance(reading, "delete")
-    confirmed = reading.brake_is_off and run.trigger == "confirm"
-    if confirmed and reading.state.brake["kind"] == "absence":
-        deletes.bury(reading, older_than=int(reading.state.brake["run_id"]))
+    brake = reading.state.brake or {}
+    is_confirmed = reading.brake_is_off and run.trigger == "confirm"
+    if is_confirmed and brake["kind"] == "absence":
+        deletes.bury(reading, older_than=int(brake["run_id"]))
     elif deletes.is_due(reading):
         deletes.bury(reading, older_than=run.pk)
         reading.state.checked_deletes_at = datetime.now(UTC)

@@ -124,6 +124,7 @@ class IngestionRulesView(OrgView):
 @org_view(role="analyst")
 def callback(request: HttpRequest) -> HttpResponse:
     """Where the provider sends the browser back to."""
+    assert isinstance(request.user, User)
     try:
         integration = connect.finish(
             state=request.GET.get("state", ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -232,7 +233,7 @@ class _Facts:
         )
 
     def row(self, integration: Integration) -> dict[str, Any]:
-        streams = self._streams.get(integration.pk, {})
+        streams: Mapping[str, Any] = self._streams.get(integration.pk) or {}
         return {
             "integration_id": integration.public_id,
             "integration_name": integration.name,

@@ -34,8 +34,8 @@ def list_runs(
     found, following = keyset_by_id(
         rows.select_related("integration"), cursor=cursor, limit=limit
     )
-    sums = {
-        row.pop("run_id"): row
+    sums: dict[int, dict[str, Any]] = {
+        row["run_id"]: dict(row)
         for row in RunStream.objects.filter(run__in=found)
         .values("run_id")
         .annotate(**{name: Sum(name) for name in _COUNTERS})
@@ -218,9 +218,9 @@ def _forecast(run: SyncRun, parts: list[RunStream]) -> dict[str, Any]:
     progress = _progress(run, parts)
     remaining = None
     done = sum(part.fetched for part in parts)
-    is_running = run.status == RunStatus.PROCESSING and run.started_at is not None
-    if is_running and progress and 0 < progress < 1 and done:
-        elapsed_s = (datetime.now(UTC) - run.started_at).total_seconds()
+    started = run.started_at if run.status == RunStatus.PROCESSING else None
+    if started is not None and progress and 0 < progress < 1 and done:
+        elapsed_s = (datetime.now(UTC) - started).total_seconds()
         remaining = in_words(elapsed_s * (1 - progress) / progress)
     return {
         "progress": None if progress is None else round(progress, 4),

@@ -6,7 +6,9 @@ wins a field. `Use` says how the cell becomes the field.
 
 from __future__ import annotations
 
-TYPE_WORDS: dict[str, tuple[str, ...]] = {
+from collections.abc import Sequence
+
+TYPE_WORDS: dict[str, Sequence[str]] = {
     "object": ("churn", "churned", "cancellation", "cancellations"),
     "contact": (
         [

@@ -11,12 +11,12 @@ import codecs
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from churnguard.errors import ConfigError
 from integrations.tabular.packing import CHUNK, DAMAGED, open_bytes
@@ -120,7 +120,7 @@ def count_rows(path: Path) -> int | None:
     return max(0, count - 1) if kind == "csv" else count
 
 
-def rows(path: Path, *, skip: int = 0) -> Iterator[Row]:
+def rows(path: Path, *, skip: int = 0) -> Generator[Row]:
     """The rows after the first `skip`. Raises ConfigError for a file that is no table
     or ends in the middle."""
     try:
@@ -268,7 +268,7 @@ def _json_row(text: str, number: int, line: int) -> Row:
 
 def _json_rows(file: BinaryIO, path: Path, skip: int) -> Iterator[Row]:
     """The objects of an array, or of the first array inside an object."""
-    text = io.TextIOWrapper(_Utf8(file), "utf-8", errors="replace")
+    text = io.TextIOWrapper(cast(BinaryIO, _Utf8(file)), "utf-8", errors="replace")
     decoder = json.JSONDecoder()
     head, buffer = _until_array(text)
     if buffer is None:
