@@ -56,7 +56,13 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
 _RENAMED = {"record_count": "recordCount", "duration_ms": "duration"}
 _TYPED = {"entity": str, "recordCount": int, "duration": float, "error": str}
 _OUR_HANDLER = "churnguard"
-_CHATTY = ("celery.beat", "celery.worker.strategy", "celery.app.trace", "httpx")
+_CHATTY = (
+    "celery.beat",
+    "celery.worker.strategy",
+    "celery.app.trace",
+    "httpx",
+    "stripe",
+)
 """They report each tick and each call; what matters of it we log ourselves."""
 _TAMED = (
     "django",

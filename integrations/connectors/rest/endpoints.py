@@ -20,6 +20,8 @@ from integrations.mapping import (
     spec_from_field_mappings,
 )
 
+# Endpoints are open settings; keys belong into the secret fields of the connection.
+_SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 _NOT_BY_NAME = frozenset({"raw", "custom", "deleted", "version"})
 
 
@@ -223,6 +225,12 @@ def _check(endpoint: Endpoint) -> None:
         raise _wrong(f"{where}: pagination.in_body needs http_method POST.")
     if endpoint.body and endpoint.http_method != "POST":
         raise _wrong(f"{where}: a body needs http_method POST.")
+    for name in endpoint.headers:
+        if name.lower() in _SECRET_HEADERS or "key" in name.lower():
+            raise _wrong(
+                f"{where}: the header {name} would be stored openly; put it into the "
+                "connection's own headers or its authentication."
+            )
     mapping_of(endpoint)
 
 

@@ -12,7 +12,9 @@ import httpx
 import pytest
 
 from churnguard.errors import ConfigError, RecordError, TransientError
+from churnguard.models import Organization
 from churnguard.records import ContactRecord, CustomerRecord, ObjectRecord
+from integrations import connecting, credentials, registry
 from integrations.connectors.base import Page, ReadRequest
 from integrations.connectors.rest.connector import RestConnector
 from integrations.connectors.rest.formats import read_xml
@@ -424,6 +426,29 @@ def test_the_specifications_rule_is_an_integration() -> None:
     assert second.signup_at == datetime(2025, 1, 31, tzinfo=UTC)
 
 
+def test_a_rule_becomes_an_active_integration_without_its_key_in_sight(
+    org: Organization,
+) -> None:
+    rule = {
+        "rule_id": "customer_api_sync",
+        "name": "Customer API Sync",
+        "endpoint_url": "https://api.external.example.com/customers",
+        "headers": {"Authorization": "Bearer your_token"},
+        "data_path": "customers",
+        "sync_frequency": 1800,
+        "field_mappings": {"customer_id": "external_customer_id"},
+    }
+
+    made = registry.create(org, integration_of_rule(rule), by="test")
+
+    assert (made.public_id, made.status) == ("customer_api_sync", "active")
+    assert made.sync_frequency == 1800
+    assert "your_token" not in str(vars(made))
+    assert credentials.load(made)["headers"] == {"Authorization": "Bearer your_token"}
+    (stream,) = connecting.discover(made)
+    assert (stream.name, stream.record_type) == ("customer_api_sync", "customer")
+
+
 def test_a_rule_without_an_address_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         integration_of_rule({"name": "x", "endpoint_url": "/customers"})
@@ -658,6 +683,10 @@ def test_check_tells_what_came() -> None:
             "needs param",
         ),
         ([{"name": "a", "endpoint_url": "/a"}] * 2, "same name"),
+        (
+            [{"name": "a", "endpoint_url": "/a", "headers": {"Authorization": "k"}}],
+            "stored openly",
+        ),
     ],
 )
 def test_endpoints_that_cannot_work_are_refused(given: Any, told: str) -> None:
