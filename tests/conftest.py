@@ -114,6 +114,22 @@ def empty_redis() -> None:
         client.close()
 
 
+@pytest.fixture(autouse=True)
+def empty_event_tables(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Django empties only managed tables after a test that commits; the event tables
+    are made by SQL."""
+    marker = request.node.get_closest_marker("django_db")
+    commits = marker is not None and marker.kwargs.get("transaction")
+    commits = commits or {"transactional_db", "live_server"} & set(request.fixturenames)
+    yield
+    if commits:
+        from django.db import connection
+
+        blocker = request.getfixturevalue("django_db_blocker")
+        with blocker.unblock(), connection.cursor() as cur:
+            cur.execute("TRUNCATE cg_usage_event, cg_event_key")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder with the data sets: CHURNGUARD_SHARED, else `../shared`."""
