@@ -28,8 +28,9 @@ from integrations import (
 )
 from integrations.connectors.base import Connector
 from integrations.connectors.file import FileConnector
-from integrations.models import Integration, StreamState
+from integrations.models import Integration, IntegrationType, StreamState
 from integrations.views.forms import ConnectForm, FileForm, SyncForm
+from integrations.views.settings import has_oauth, to_provider
 from integrations.views.shared import go
 
 _STEPS = ("Choose", "Connect", "Choose data", "First sync")
@@ -48,7 +49,7 @@ def catalogue(request: HttpRequest) -> HttpResponse:
             for name in ("label", "provider_name", "category", "summary")
         )
         if search.lower() in words.lower():
-            groups[str(provider["category"]).capitalize()].append(provider)
+            groups[_category(str(provider["category"]))].append(provider)
     return render(
         request,
         "integrations/catalogue.html",
@@ -75,19 +76,12 @@ def connect(request: HttpRequest, provider: str) -> HttpResponse:
         return _form_page(request, form)
     if not form.is_valid():
         return _form_page(request, form, status=422)
+    if request.POST.get("do") == "oauth":
+        return _by_sign_in(request, form)
     found = _try(form)
     if found.ok and request.POST.get("do") != "test":
         try:
-            integration = registry.create(
-                request.organization,
-                {
-                    **form.body(),
-                    "provider_name": cls.name,
-                    # The clock starts once the streams are chosen.
-                    "sync_config": {"sync_frequency": 0},
-                },
-                by=request,
-            )
+            integration = _create(request, form)
             catalog.keep_streams(integration, connecting.discover(integration))
         except ConfigError as exc:
             form.place(exc.message, exc.fields)
@@ -134,6 +128,32 @@ def setup(request: HttpRequest, integration_id: str) -> HttpResponse:
         },
         status=422 if bad else 200,
     )
+
+
+def _create(request: HttpRequest, form: ConnectForm) -> Integration:
+    """Store what the form holds. Raises ConfigError."""
+    body = form.body()
+    body["settings"] = {k: v for k, v in body["settings"].items() if v is not None}
+    return registry.create(
+        request.organization,
+        {
+            **body,
+            "provider_name": form.connector.name,
+            # The clock starts once the streams are chosen.
+            "sync_config": {"sync_frequency": 0},
+        },
+        by=request,
+    )
+
+
+def _by_sign_in(request: HttpRequest, form: ConnectForm) -> HttpResponse:
+    """Store the client's id and secret, then go to the provider's sign-in."""
+    try:
+        integration = _create(request, form)
+    except ConfigError as exc:
+        form.place(exc.message, exc.fields)
+        return _form_page(request, form, status=422)
+    return to_provider(request, integration)
 
 
 def _begin(
@@ -236,6 +256,7 @@ def _form_page(
         {
             "form": form,
             "provider": catalog.describe(cls),
+            "oauth": has_oauth(cls),
             "tested": tested,
             "tested_note": _TESTED,
             "breadcrumbs": [
@@ -253,6 +274,12 @@ def _connector(provider: str) -> type[Connector]:
         return connectors.get(provider)
     except ConfigError as exc:
         raise Http404("No such provider.") from exc
+
+
+def _category(name: str) -> str:
+    """A connector's category as a heading."""
+    known = {value: str(label) for value, label in IntegrationType.choices}
+    return known.get(name.lower(), name[:1].upper() + name[1:])
 
 
 def _steps(current: int) -> list[tuple[str, str]]:

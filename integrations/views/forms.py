@@ -160,6 +160,13 @@ class LimitsForm(SyncForm):
         return tags
 
 
+class JsonField(forms.JSONField):
+    """JSON that shows nothing where nothing is set."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return "" if value is None else super().prepare_value(value)
+
+
 class MultipleFileInput(forms.ClearableFileInput):
     allow_multiple_selected = True
 
@@ -236,7 +243,7 @@ def _form_field(field: Field, *, is_set: bool) -> forms.Field:
         return forms.FloatField(**common)
     if field.kind == "json":
         area = forms.Textarea(attrs={**_OFF, "rows": 5})
-        return forms.JSONField(widget=area, **common)
+        return JsonField(widget=area, **common)
     if field.kind == "textarea":
         area = forms.Textarea(attrs={**_OFF, "rows": 5})
         return forms.CharField(widget=area, strip=False, **common)

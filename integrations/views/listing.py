@@ -181,6 +181,8 @@ def look_of(row: dict[str, Any], progress: float | None = None) -> Look:
     if row["brakes"]:
         return Look("action_required", "Confirm deletes", "", "view")
     failing = row["streams_failing"]
+    if failing and failing == row["streams"]:
+        return Look("error", "Failing", "", "sync")
     if failing:
         detail = f"{failing} of {row['streams']} streams"
         return Look("incomplete", "Partly failing", detail, "sync")

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -14,6 +15,7 @@ from churnguard.auth import org_view
 from churnguard.errors import ChurnGuardError, ConfigError
 from integrations import (
     catalog,
+    connect,
     connecting,
     connectors,
     controls,
@@ -21,6 +23,7 @@ from integrations import (
     queries,
     registry,
 )
+from integrations.connectors.base import Connector
 from integrations.models import Integration, StreamState
 from integrations.views.detail import frame
 from integrations.views.forms import ConnectForm, LimitsForm
@@ -74,7 +77,7 @@ def settings(request: HttpRequest, integration_id: str) -> HttpResponse:
         "sync_form": sync,
         "expires_at": held["expires_at"],
         "streams": queries.list_streams(found),
-        "oauth": _has_oauth(found),
+        "oauth": has_oauth(connectors.get(found.provider_name)),
         "body": queries.integration_body(found),
     }
     return render(
@@ -94,6 +97,35 @@ def test(request: HttpRequest, integration_id: str) -> HttpResponse:
     level = messages.SUCCESS if checked.ok else messages.ERROR
     messages.add_message(request, level, checked.sentence)
     return go(request, "integration", found.public_id)
+
+
+@require_POST
+@org_view(role="admin")
+def authorize(request: HttpRequest, integration_id: str) -> HttpResponse:
+    """Send the browser to the provider's own sign-in."""
+    found = queries.get_integration(request.organization, integration_id)
+    return to_provider(request, found)
+
+
+def to_provider(request: HttpRequest, integration: Integration) -> HttpResponse:
+    """The way to the provider's sign-in; to the settings where it cannot begin.
+
+    A form may not redirect to another host (form-action of the policy), so htmx gets
+    the address as a header, and a browser without scripts a page with a link.
+    """
+    try:
+        address = connect.begin(
+            integration,
+            user=request.user,
+            redirect_uri=request.build_absolute_uri(reverse("oauth-callback")),
+        )
+    except ChurnGuardError as exc:
+        refuse(request, exc)
+        return go(request, "integration-settings", integration.public_id)
+    if request.htmx:
+        return HttpResponse(headers={"HX-Redirect": address})
+    context = {"integration": integration, "address": address}
+    return render(request, "integrations/authorize.html", context)
 
 
 @require_POST
@@ -179,6 +211,13 @@ def _sync_form(integration: Integration, data: Any) -> LimitsForm:
     )
 
 
-def _has_oauth(integration: Integration) -> bool:
-    cls = connectors.get(integration.provider_name)
-    return "oauth2" in cls.auth
+def has_oauth(cls: type[Connector]) -> bool:
+    """Whether the provider can be connected by its own sign-in."""
+    given = {f.name: f.default for f in cls.fields if f.default is not None}
+    client = {"client_id": "client", "client_secret": "secret"}
+    try:
+        app = cls.oauth_app({**given, **client}, client)
+    except ChurnGuardError:
+        # It needs more than the defaults to say where, so there is such a place.
+        return True
+    return app is not None and bool(app.authorize_url)

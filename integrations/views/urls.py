@@ -49,6 +49,7 @@ urlpatterns = [
     path(f"{_ONE}pause/", listing.pause, name="integration-pause"),
     path(f"{_ONE}resume/", listing.resume, name="integration-resume"),
     path(f"{_ONE}test/", settings.test, name="integration-test"),
+    path(f"{_ONE}authorize/", settings.authorize, name="integration-authorize"),
     path(f"{_ONE}discover/", settings.discover, name="integration-discover"),
     path(f"{_ONE}reset/", settings.reset, name="integration-reset"),
     path(f"{_ONE}delete/", settings.delete, name="integration-delete"),

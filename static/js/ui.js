@@ -66,6 +66,12 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   event.detail.isError = false;
 });
 
+// A refused form takes the focus to its first fault.
+document.addEventListener("htmx:afterSettle", (event) => {
+  if (event.detail.xhr?.status !== 422) return;
+  $("main [aria-invalid=true]:not(:disabled)")?.focus();
+});
+
 const REASONS = {
   401: "You are signed out. Sign in and try again.",
   403: "Your role does not allow this.",
