@@ -200,6 +200,10 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
     "SCHEMA_PATH_PREFIX": r"/api",
+    "ENUM_NAME_OVERRIDES": {
+        "IntegrationStatusEnum": "integrations.models.IntegrationStatus",
+        "RunStatusEnum": "integrations.models.RunStatus",
+    },
 }
 
 # Celery carries nudges and the clock; jobs are rows (see churnguard.loops).
