@@ -1,0 +1,325 @@
+"""From the catalogue to a first sync; files are shown before anything is imported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from churnguard.models import CustomerSource, Ticket, User
+from integrations import connecting, runs
+from integrations.connectors.base import Stream
+from integrations.connectors.sql.postgresql import PostgresqlConnector
+from integrations.models import Integration, SyncRun, Upload
+from tests.integrations.pages.conftest import ACCOUNTS, TICKETS, World, csv
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FORM = {
+    "integration_name": "Shop database",
+    "field-host": "db.example",
+    "field-database": "shop",
+    "field-username": "reader",
+    "field-password": "canary-horse-battery",
+    "field-timezone": "UTC",
+    "field-sslmode": "require",
+    "field-statement_timeout_s": "300",
+}
+
+
+@pytest.fixture
+def pages(client: Client, alice: User) -> Client:
+    client.force_login(alice)
+    return client
+
+
+@pytest.fixture
+def reachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that answers with one table."""
+    monkeypatch.setattr(PostgresqlConnector, "check", lambda self: "Connected to shop.")
+    monkeypatch.setattr(
+        PostgresqlConnector,
+        "discover",
+        lambda self: (Stream("public.orders", "object", label="Orders"),),
+    )
+
+
+def test_the_catalogue_is_searched_by_name_and_kind(pages: Client) -> None:
+    def found(search: str) -> list[str]:
+        groups = pages.get(f"/integrations/new/?q={search}").context["groups"]
+        return [provider["label"] for _name, each in groups for provider in each]
+
+    assert {"Files", "PostgreSQL", "MySQL / MariaDB"} <= set(found(""))
+    assert found("postgre") == ["PostgreSQL"]
+    assert "MySQL / MariaDB" in found("database")
+    assert found("zzz") == []
+    page = pages.get("/integrations/new/?q=zzz")
+    assert b"Nothing matches these filters" in page.content
+
+
+def test_the_form_has_the_declared_fields_and_hides_secrets(pages: Client) -> None:
+    page = pages.get("/integrations/new/postgresql/").content.decode()
+
+    for name in FORM:
+        assert f'name="{name}"' in page
+    assert 'type="password" name="field-password"' in page
+    assert "Before you start" in page
+
+
+def test_a_form_that_lacks_something_is_answered_with_422(pages: Client) -> None:
+    answer = pages.post(
+        "/integrations/new/postgresql/", {**FORM, "field-host": ""}, headers=HTMX
+    )
+
+    assert answer.status_code == 422
+    assert b"This field is required." in answer.content
+    assert b"canary-horse-battery" not in answer.content
+    assert not Integration.objects.exists()
+
+
+HTMX = {"HX-Request": "true"}
+
+
+def test_a_test_says_a_sentence_and_saves_nothing(
+    pages: Client, reachable: None
+) -> None:
+    answer = pages.post("/integrations/new/postgresql/", {**FORM, "do": "test"})
+
+    assert answer.status_code == 200
+    assert b"Connected to shop." in answer.content
+    assert b"canary-horse-battery" not in answer.content
+    assert not Integration.objects.exists()
+
+
+def test_a_connection_that_fails_shows_why_and_makes_nothing(pages: Client) -> None:
+    answer = pages.post(
+        "/integrations/new/postgresql/", {**FORM, "field-host": "127.0.0.1"}
+    )
+
+    assert answer.status_code == 422
+    assert b"private" in answer.content
+    assert not Integration.objects.exists()
+
+
+def test_from_connecting_to_the_first_sync(pages: Client, reachable: None) -> None:
+    made = pages.post("/integrations/new/postgresql/", {**FORM, "do": "connect"})
+    integration = Integration.objects.get()
+    assert made["Location"] == f"/integrations/{integration.public_id}/setup/"
+    assert integration.sync_frequency == 0
+    setup = pages.get(made["Location"])
+    assert [s["stream"] for s in setup.context["streams"]] == ["public.orders"]
+
+    choice = {"sync_frequency": "900", "sync_mode": "incremental"}
+    refused = pages.post(made["Location"], choice)
+    begun = pages.post(made["Location"], {**choice, "stream": "public.orders"})
+
+    assert refused.status_code == 422
+    assert b"Choose at least one kind" in refused.content
+    run = SyncRun.objects.get()
+    assert begun["Location"] == f"/syncs/{run.public_id}/"
+    integration.refresh_from_db()
+    assert (integration.sync_frequency, integration.sync_mode) == (900, "incremental")
+
+
+def test_streams_that_are_not_ticked_stay_out(
+    world: World, pages: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = f"/integrations/{world.crm.public_id}/setup/"
+    names = ["crm.accounts"]
+
+    pages.post(place, {"stream": names, "sync_frequency": "3600", "sync_mode": "full"})
+
+    chosen = world.crm.streams.filter(is_enabled=True, is_gone=False)
+    assert [state.name for state in chosen] == names
+
+
+def test_sign_in_at_the_provider_keeps_the_client_and_goes_there(
+    pages: Client,
+) -> None:
+    form = {
+        "integration_name": "HubSpot",
+        "field-client_id": "client-1",
+        "field-client_secret": "canary-horse-battery",
+        "field-api_version": "2026-09",
+        "do": "oauth",
+    }
+
+    answer = pages.post("/integrations/new/hubspot/", form, headers=HTMX)
+
+    assert "client_id=client-1" in answer["HX-Redirect"]
+    assert answer["HX-Redirect"].startswith("https://")
+    assert "canary" not in answer["HX-Redirect"]
+    made = Integration.objects.get()
+    plain = pages.post(f"/integrations/{made.public_id}/authorize/")
+    assert b"Go on to the provider" in plain.content
+
+
+def upload(pages: Client) -> Integration:
+    form = {
+        "integration_name": "Exports",
+        "currency": "eur",
+        "timezone": "Europe/Berlin",
+        "files": [csv("accounts.csv", ACCOUNTS), csv("tickets.csv", TICKETS)],
+    }
+    answer = pages.post("/integrations/new/file/", form)
+    integration = Integration.objects.get()
+    assert answer["Location"] == f"/integrations/{integration.public_id}/files/"
+    return integration
+
+
+def test_files_are_guessed_and_shown_before_anything_is_read(pages: Client) -> None:
+    integration = upload(pages)
+
+    views = pages.get(f"/integrations/{integration.public_id}/files/").context["views"]
+
+    found = {view["file"].name: view["file"].layout for view in views}
+    accounts, tickets = found["accounts.csv"], found["tickets.csv"]
+    assert accounts.record_type == "customer"
+    assert accounts.id_column == "account_id"
+    assert {u.column: u.field for u in accounts.columns}["account_name"] == "name"
+    assert tickets.record_type == "ticket"
+    assert tickets.customer_column == "account_id"
+    assert accounts.currency == "EUR"
+    assert not SyncRun.objects.exists()
+    assert not CustomerSource.objects.exists()
+    assert Upload.objects.filter(integration=integration).count() == 2
+
+
+def posted(pages: Client, integration: Integration) -> dict[str, Any]:
+    """The form of the files page as a browser would send it back."""
+    data: dict[str, Any] = {}
+    views = pages.get(f"/integrations/{integration.public_id}/files/").context["views"]
+    for n, view in enumerate(views):
+        file = view["file"]
+        layout = file.layout
+        data |= {
+            f"stream-{n}": file.stream,
+            f"was-{n}": layout.record_type,
+            f"type-{n}": layout.record_type,
+            f"id-{n}": layout.id_column,
+            f"customer-{n}": file.customer,
+            f"currency-{n}": layout.currency,
+            f"event-{n}": layout.event_name,
+        }
+        for m, (use, kind) in enumerate(file.columns):
+            data |= {f"field-{n}-{m}": use.field, f"kind-{n}-{m}": kind}
+    return data
+
+
+def test_an_import_runs_as_it_was_shown(pages: Client) -> None:
+    integration = upload(pages)
+
+    answer = pages.post(
+        f"/integrations/{integration.public_id}/files/",
+        {**posted(pages, integration), "do": "start"},
+    )
+
+    run = SyncRun.objects.get()
+    assert answer["Location"] == f"/syncs/{run.public_id}/"
+    assert runs.run_now(run.pk)
+    assert CustomerSource.objects.filter(is_stub=False).count() == 3
+    ticket = Ticket.objects.get()
+    assert ticket.opened_at is not None
+    # Midnight in Berlin, as the form said.
+    assert ticket.opened_at.isoformat() == "2024-03-31T22:00:00+00:00"
+
+
+def test_a_changed_column_is_kept_and_used(pages: Client) -> None:
+    integration = upload(pages)
+    data = posted(pages, integration)
+    place = f"/integrations/{integration.public_id}/files/"
+    views = pages.get(place).context["views"]
+    n = next(i for i, v in enumerate(views) if v["file"].name == "accounts.csv")
+    columns = [use.column for use, _kind in views[n]["file"].columns]
+    m = columns.index("plan")
+
+    data |= {f"field-{n}-{m}": "segment", "do": "save"}
+    pages.post(place, data)
+    run = runs.start(Integration.objects.get())
+    runs.run_now(run.pk)
+
+    birch = CustomerSource.objects.get(external_id="A-1")
+    assert (birch.segment, birch.plan) == ("Pro", None)
+
+
+def test_a_field_taken_twice_is_refused_and_nothing_typed_is_lost(
+    pages: Client,
+) -> None:
+    integration = upload(pages)
+    place = f"/integrations/{integration.public_id}/files/"
+    data = posted(pages, integration)
+    views = pages.get(place).context["views"]
+    n = next(i for i, v in enumerate(views) if v["file"].name == "accounts.csv")
+    columns = [use.column for use, _kind in views[n]["file"].columns]
+    data[f"field-{n}-{columns.index('plan')}"] = "name"
+
+    answer = pages.post(place, {**data, "do": "start"}, headers=HTMX)
+
+    assert answer.status_code == 422
+    assert b"is taken twice" in answer.content
+    kept = answer.context["views"][n]["file"].layout
+    assert {u.column: u.field for u in kept.columns}["plan"] == "name"
+    assert not SyncRun.objects.exists()
+
+
+def test_another_kind_of_record_is_guessed_anew(pages: Client) -> None:
+    integration = upload(pages)
+    place = f"/integrations/{integration.public_id}/files/"
+    data = posted(pages, integration)
+    n = next(int(k[5:]) for k, v in data.items() if k[:5] == "type-" and v == "ticket")
+
+    answer = pages.post(place, {**data, f"type-{n}": "conversation", "do": "guess"})
+
+    assert answer.status_code == 200
+    assert answer.context["guessed"] == ["tickets.csv"]
+    assert answer.context["views"][n]["file"].layout.record_type == "conversation"
+    assert "layouts" not in Integration.objects.get().settings
+
+
+def test_a_file_that_is_no_table_leaves_nothing_behind(pages: Client) -> None:
+    form = {
+        "integration_name": "Exports",
+        "currency": "EUR",
+        "timezone": "UTC",
+        "files": [csv("accounts.csv", ACCOUNTS), csv("notes.xlsx", "PK")],
+    }
+
+    answer = pages.post("/integrations/new/file/", form)
+
+    assert answer.status_code == 422
+    assert b"Save a spreadsheet as CSV first." in answer.content
+    assert not Integration.objects.exists()
+    assert not Upload.objects.exists()
+
+
+def test_more_files_come_later_and_go_again(world: World, pages: Client) -> None:
+    place = f"/integrations/{world.files.public_id}/files/"
+
+    pages.post(f"{place}upload/", {"files": [csv("more.csv", ACCOUNTS)]})
+    more = Upload.objects.get(name="more.csv")
+    assert more.integration == world.files
+    pages.post(f"{place}{more.public_id}/remove/")
+
+    assert not Upload.objects.filter(name="more.csv").exists()
+    assert pages.post(f"{place}upload/").status_code == 302
+
+
+def test_an_unreadable_file_does_not_hide_the_others(
+    world: World, pages: Client
+) -> None:
+    place = f"/integrations/{world.files.public_id}/files/"
+    pages.post(f"{place}upload/", {"files": [csv("broken.json.gz", "no gzip")]})
+
+    page = pages.get(place)
+
+    assert page.status_code == 200
+    errors = {v["file"].name: v["file"].error for v in page.context["views"]}
+    assert errors["broken.json.gz"]
+    assert errors["accounts.csv"] == ""
+
+
+def test_the_check_is_the_one_of_the_engine(pages: Client, reachable: None) -> None:
+    pages.post("/integrations/new/postgresql/", {**FORM, "do": "connect"})
+    found = connecting.check(Integration.objects.get())
+    assert found == connecting.Checked(True, "ok", "Connected to shop.")
