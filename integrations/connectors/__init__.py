@@ -17,6 +17,7 @@ REGISTRY: dict[str, str] = {
     "mysql": "integrations.connectors.sql.mysql:MysqlConnector",
     "postgresql": "integrations.connectors.sql.postgresql:PostgresqlConnector",
     "rest": "integrations.connectors.rest.connector:RestConnector",
+    "salesforce": "integrations.connectors.salesforce.connector:SalesforceConnector",
     "stripe": "integrations.connectors.stripe.connector:StripeConnector",
 }
 

@@ -12,6 +12,7 @@ FAKES: dict[str, str] = {
     "mysql": "tests.fakes.sql:MysqlFake",
     "postgresql": "tests.fakes.sql:PostgresqlFake",
     "rest": "tests.fakes.rest:RestFake",
+    "salesforce": "tests.fakes.salesforce:SalesforceFake",
     "stripe": "tests.fakes.stripe:StripeFake",
 }
 

@@ -1,0 +1,1 @@
+"""Salesforce: the connector, its objects, reading and records."""
