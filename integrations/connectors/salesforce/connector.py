@@ -158,6 +158,7 @@ class SalesforceConnector(Connector):
             deletes="sweep",
             selected_by_default=kind.selected,
             label=kind.label,
+            depends_on=() if kind.name == "Account" else ("Account",),
         )
         for kind in KINDS.values()
     )
@@ -183,6 +184,7 @@ class SalesforceConnector(Connector):
                 name=name,
                 record_type="object",
                 selected_by_default=False,
+                depends_on=("Account",),
                 label=str(found[name].get("labelPlural") or name),
             )
             for name in sorted(found.keys() - KINDS.keys())

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
-from churnguard.errors import ConfigError
+from churnguard.errors import AuthenticationError, ConfigError
 from integrations.connectors.base import Connector, JsonDict
 from integrations.connectors.salesforce.objects import (
     Described,
@@ -15,7 +15,7 @@ from integrations.connectors.salesforce.objects import (
     is_offered,
     kind_of,
 )
-from integrations.http import Client, RefusedError, Reply, bearer
+from integrations.http import Call, Client, RefusedError, Reply, bearer
 from integrations.limits import DAY_S, Window
 from integrations.oauth import (
     OAuthApp,
@@ -83,15 +83,15 @@ class Org:
             self._account_key, window, max_concurrent=MOST_CONCURRENT
         )
 
-    def get_bulk(self, url: str, **options: Any) -> Reply:
-        """GET below /jobs, where an ended session is a 400."""
+    def send_bulk(self, call: Call) -> Reply:
+        """A call below /jobs, where an ended session is a 400."""
         try:
-            return self.http.get(url, **options)
+            return self.http.send(call)
         except RefusedError as refusal:
             if refusal.provider_code not in _STALE_SESSION:
                 raise
             self.keeper.renew(self.keeper.access_token())
-            return self.http.get(url, **options)
+            return self.http.send(call)
 
     # --- signing in -----------------------------------------------------------------
     @cached_property
@@ -126,10 +126,9 @@ class Org:
             _require_my_domain(self.settings)
             return client_credentials(client, app, now=now)
         if held is None or not held.refresh_token:
-            raise ConfigError(
+            raise AuthenticationError(
                 "Press Connect and sign in to Salesforce, or choose another way to "
-                "sign in.",
-                code="credentials_missing",
+                "sign in."
             )
         return refresh_tokens(client, app, held, now=now)
 

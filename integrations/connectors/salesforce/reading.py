@@ -78,7 +78,9 @@ class Reader:
         rows, _more = self._query(query, 1, "/query")
         return str(rows[0].get(self.stamp) or "") if rows else ""
 
-    def by_id(self, after: str, *, fields: tuple[str, ...] = ()) -> Iterator[list]:
+    def by_id(
+        self, after: str, *, fields: tuple[str, ...] = ()
+    ) -> Iterator[list[JsonDict]]:
         """Rows that are alive, in order of Id; fields: all where empty."""
         guard = LoopGuard()
         while True:
@@ -100,7 +102,9 @@ class Reader:
             if not has_more:
                 return
 
-    def changes(self, start: Place, until: str) -> Iterator[tuple[list, Place]]:
+    def changes(
+        self, start: Place, until: str
+    ) -> Iterator[tuple[list[JsonDict], Place]]:
         """Rows, deleted ones too, in order of change, with the place after each
         page."""
         at, last_id = start
@@ -137,23 +141,22 @@ class Reader:
     # --- by Bulk API 2.0 ------------------------------------------------------------
     def start_job(self, condition: str) -> str:
         """Id of a new query job. No ORDER BY: Salesforce splits the work by key."""
-        job = self.org.http.post_json(
-            self.org.path("/jobs/query"),
-            json={
-                "operation": "queryAll",
-                "query": select(self.described.types, self.name, condition),
-                "contentType": "CSV",
-                "columnDelimiter": "COMMA",
-                "lineEnding": "LF",
-            },
-        )
-        return str(job["id"])
+        body = {
+            "operation": "queryAll",
+            "query": select(self.described.types, self.name, condition),
+            "contentType": "CSV",
+            "columnDelimiter": "COMMA",
+            "lineEnding": "LF",
+        }
+        call = Call(method="POST", url=self.org.path("/jobs/query"), json=body)
+        return str(self.org.send_bulk(call).json()["id"])
 
     def wait_for(self, job: str) -> Iterator[None]:
         """Yields between looks, so that the caller can stop; ends when the job is
         complete. TransientError when it takes long, to look again later."""
         for wait_s in _WAITS_S:
-            state = self.org.get_bulk(self._job(job)).json()
+            call = Call(method="GET", url=self._job(job))
+            state = self.org.send_bulk(call).json()
             if state.get("state") == "JobComplete":
                 return
             if state.get("state") not in _RUNNING:
@@ -174,11 +177,13 @@ class Reader:
         """Pages of a complete job, each with the locator of the next, "" at the end."""
         guard = LoopGuard()
         while True:
-            reply = self.org.get_bulk(
-                f"{self._job(job)}/results",
+            call = Call(
+                method="GET",
+                url=f"{self._job(job)}/results",
                 params={"maxRecords": self.size, "locator": locator or None},
                 headers={"Accept": "text/csv"},
             )
+            reply = self.org.send_bulk(call)
             rows = [plain(row, self.described.types) for row in csv_rows(reply.text)]
             promised = reply.headers.get("sforce-numberofrecords")
             if promised is not None and int(promised) != len(rows):
