@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_http_methods, require_POST
@@ -53,6 +54,8 @@ def mapping(request: HttpRequest, integration_id: str) -> HttpResponse:
             rules, custom = _rules(request.POST), _words(request.POST.get("custom", ""))
             spec = {"rules": rules, "custom": custom}
             if do == "save":
+                if not has_role(request, "analyst"):
+                    raise PermissionDenied("Saving a mapping needs the role analyst.")
                 return _save(request, state, spec)
             key = "result" if do == "dry" else "preview"
             tried = mappings.dry_run if do == "dry" else mappings.preview

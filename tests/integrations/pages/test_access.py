@@ -11,7 +11,7 @@ from django.test import Client
 from churnguard.models import User
 from integrations.models import Integration
 from integrations.views import urls as pages
-from tests.integrations.pages.conftest import World
+from tests.integrations.pages.worlds import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,7 +12,7 @@ from integrations import connecting, runs
 from integrations.connectors.base import Stream
 from integrations.connectors.sql.postgresql import PostgresqlConnector
 from integrations.models import Integration, SyncRun, Upload
-from tests.integrations.pages.conftest import ACCOUNTS, TICKETS, World, csv
+from tests.integrations.pages.worlds import ACCOUNTS, TICKETS, World, csv
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

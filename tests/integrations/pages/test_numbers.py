@@ -11,7 +11,7 @@ from django.test import Client
 from churnguard.models import Batch, Organization, User
 from integrations import activity
 from integrations.models import Integration
-from tests.integrations.pages.conftest import World
+from tests.integrations.pages.worlds import World
 from tests.monitoring.worlds import make_batch, make_integration, make_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
