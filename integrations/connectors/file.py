@@ -296,7 +296,15 @@ class FileConnector(Connector):
         )
 
     def _tables(self) -> list[Table]:
-        return list_tables(self.settings)
+        tables = list_tables(self.settings)
+        gone = [table.path.name for table in tables if not table.path.is_file()]
+        if gone:
+            raise ConfigError(
+                f"{', '.join(gone[:5])} cannot be found any more. Upload it again, or "
+                "remove it from this integration.",
+                code="file_missing",
+            )
+        return tables
 
     def _zone(self) -> str:
         name = str(self.settings.get("timezone") or "UTC")
