@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from django.db import models
 
+# Kept beside their code; Django finds models through this module.
+from analytics.predict.models import (  # noqa: F401
+    LabelDefinition,
+    ModelVersion,
+    Prediction,
+    TrainingJob,
+)
 from churnguard.models import Customer, CustomerSource, Organization
 
 

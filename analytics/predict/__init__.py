@@ -1,0 +1,1 @@
+"""Churn prediction in the product: facts to snapshots, training, scoring, answers."""

@@ -1,0 +1,186 @@
+"""Training and daily scoring as claimed work.
+
+A session advisory lock lets one process at a time train on this database, so a job
+found running while the lock is held was left by a process that died: it is taken up
+again, at most three times.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+
+from django.db import IntegrityError, connection, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from analytics.churn.threads import limited_threads
+from analytics.predict import labels, scoring, snapshots, store, training
+from analytics.predict.models import LabelDefinition, ModelVersion, TrainingJob
+from churnguard.models import Organization
+
+log = logging.getLogger(__name__)
+
+LOCK = 7_306_021_901
+MOST_ATTEMPTS = 3
+QUIET = timedelta(minutes=1)
+"""A first import is let finish before the first training looks at it."""
+TRY_AGAIN = timedelta(days=1)
+
+
+def work(now: datetime | None = None) -> int:
+    """Loop: start first trainings, run one job or one organisation's daily scoring.
+
+    Returns 1 if something was done.
+    """
+    at = now or datetime.now(UTC)
+    start_first(at)
+    if not _is_due(at):
+        return 0
+    with connection.cursor() as cur:
+        cur.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
+        if not cur.fetchone()[0]:
+            return 0
+    try:
+        with limited_threads():
+            return int(run_next(at) or score_next(at))
+    finally:
+        with connection.cursor() as cur:
+            cur.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
+
+
+def request(
+    organization: Organization, *, reason: str, by: str = "system"
+) -> tuple[TrainingJob, bool]:
+    """The open job of the organisation, made if there is none: (job, made)."""
+    for _ in range(2):
+        job = TrainingJob.objects.filter(
+            organization=organization, state__in=TrainingJob.OPEN
+        ).first()
+        if job is not None:
+            return job, False
+        try:
+            with transaction.atomic():
+                made = TrainingJob.objects.create(
+                    organization=organization, reason=reason, requested_by=by
+                )
+            return made, True
+        except IntegrityError:
+            continue
+    raise RuntimeError("A training job could neither be found nor made.")
+
+
+def start_first(now: datetime) -> int:
+    """Ask for the first training where there is history, quiet, and no model; again a
+    day after outcomes were not enough. Returns how many were asked for."""
+    with connection.cursor() as cur:
+        cur.execute(
+            "SELECT o.id FROM cg_organization o WHERE NOT EXISTS (SELECT 1 "
+            "  FROM an_model_version m WHERE m.organization_id = o.id) "
+            "AND NOT EXISTS (SELECT 1 FROM an_training_job j "
+            "  WHERE j.organization_id = o.id "
+            "  AND (j.state IN ('queued', 'running') OR j.finished_at > %(again)s)) "
+            "AND EXISTS (SELECT 1 FROM cg_batch b WHERE b.organization_id = o.id) "
+            "AND NOT EXISTS (SELECT 1 FROM cg_batch b WHERE b.organization_id = o.id "
+            "  AND ((b.folded_at IS NULL AND b.events > 0 "
+            "        AND b.received_at > %(again)s) OR (b.received_at > %(quiet)s "
+            "  AND b.origin <> 'ingest')))",
+            {"again": now - TRY_AGAIN, "quiet": now - QUIET},
+        )
+        ids = [row[0] for row in cur.fetchall()]
+        made = 0
+        for organization in Organization.objects.filter(pk__in=ids):
+            label = labels.active_label(cur.cursor, organization.pk)
+            clock = snapshots.get_clock(cur.cursor, organization.pk, now)
+            first = snapshots.first_day(cur.cursor, organization.pk)
+            if first is None or not snapshots.cutoffs(first, clock.day, label):
+                continue
+            made += request(organization, reason="first")[1]
+    return made
+
+
+def run_next(now: datetime) -> bool:
+    """Train one claimed job to its end; False when there is none."""
+    with transaction.atomic():
+        job = (
+            TrainingJob.objects.select_for_update(skip_locked=True, of=("self",))
+            .select_related("organization")
+            .filter(state__in=TrainingJob.OPEN)
+            .order_by("id")
+            .first()
+        )
+        if job is None:
+            return False
+        job.attempts += 1
+        gave_up = job.attempts > MOST_ATTEMPTS
+        job.state = "failed" if gave_up else "running"
+        job.started_at = timezone.now()
+        if gave_up:
+            job.finished_at = job.started_at
+            job.message = "The worker stopped during this training three times."
+        job.save()
+    if gave_up:
+        return True
+    began = time.monotonic()
+    try:
+        version = train_now(job.organization, now)
+        state, message = "succeeded", version.verdict
+    except training.NotEnoughOutcomesError as exc:
+        version, state, message = None, "not_enough", exc.message
+    except Exception:
+        # The outermost border of a job: it must not stay "running" for ever.
+        TrainingJob.objects.filter(pk=job.pk).update(
+            state="failed",
+            finished_at=timezone.now(),
+            message="The training failed; the reason is in the log.",
+        )
+        raise
+    TrainingJob.objects.filter(pk=job.pk).update(
+        state=state, message=message, model=version, finished_at=timezone.now()
+    )
+    log.info(
+        "training.finished",
+        extra={"outcome": state, "duration_s": round(time.monotonic() - began, 3)},
+    )
+    return True
+
+
+def train_now(organization: Organization, now: datetime) -> ModelVersion:
+    """Train, store, and score with whichever model is then in use.
+
+    Raises NotEnoughOutcomesError.
+    """
+    with connection.cursor() as wrapper:
+        cur = wrapper.cursor
+        label: LabelDefinition = labels.active_label(cur, organization.pk)
+        clock = snapshots.get_clock(cur, organization.pk, now)
+        cohorts = snapshots.load_cohorts(cur, organization.pk, label, clock)
+    with limited_threads():
+        made = training.train(cohorts, label)
+        version = store.keep(organization, label, made, now)
+        champion = store.champion_of(organization)
+        if champion is not None:
+            scoring.score_organization(champion, now)
+    version.refresh_from_db()
+    return version
+
+
+def score_next(now: datetime) -> bool:
+    """Score the organisation whose newest scores are of an earlier day, if any."""
+    due = _to_score(now).select_related("label").order_by("scored_at").first()
+    if due is None:
+        return False
+    count = scoring.score_organization(due, now)
+    log.info("predictions.computed", extra={"record_count": count})
+    return True
+
+
+def _to_score(now: datetime) -> QuerySet[ModelVersion]:
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return ModelVersion.objects.filter(state="champion", scored_at__lt=midnight)
+
+
+def _is_due(now: datetime) -> bool:
+    waiting = TrainingJob.objects.filter(state__in=TrainingJob.OPEN).exists()
+    return waiting or _to_score(now).exists()

@@ -1,0 +1,251 @@
+"""Scores every living customer of an organisation with its champion, in sets."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import joblib
+import numpy as np
+from django.db import connection, transaction
+from numpy.typing import NDArray
+from psycopg import Cursor
+from scipy.special import expit
+
+from analytics.churn import drift, explain, hazard, model
+from analytics.predict import features, labels, snapshots
+from analytics.predict.features import GROUPS, NAMES
+from analytics.predict.models import ModelVersion
+from analytics.predict.training import MONTHS
+
+FloatArray = NDArray[np.float64]
+
+MOST_EXPLAINED = 20_000
+"""The riskiest so many get reasons with every scoring; 64 forecasts each."""
+MOST_REASONS = 6
+CHUNK = 20_000
+KEEP_DAYS = 60
+"""Predictions older than this stay only for the first day of a month."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A stored model ready to score."""
+
+    row: ModelVersion
+    fitted: model.ChurnModel
+    hazard: hazard.Hazard | None
+    reference: FloatArray
+
+    def log_odds(self, values: FloatArray) -> FloatArray:
+        """Log-odds of leaving, moved to the newest level (n,)."""
+        return self.fitted.log_odds(values) + self.row.level
+
+
+def load(row: ModelVersion) -> Loaded:
+    """The model of a row; the bytes were written by this program."""
+    return Loaded(
+        row,
+        model.ChurnModel.from_bytes(bytes(row.blob)),
+        joblib.load(io.BytesIO(bytes(row.hazard))) if row.hazard else None,
+        np.array(
+            [np.nan if value is None else value for value in row.reference],
+            dtype=np.float64,
+        ),
+    )
+
+
+def dump_hazard(fitted: hazard.Hazard | None) -> bytes | None:
+    """Joblib form for `ModelVersion.hazard`."""
+    if fitted is None:
+        return None
+    buffer = io.BytesIO()
+    joblib.dump(fitted, buffer, compress=3)
+    return buffer.getvalue()
+
+
+def score_organization(row: ModelVersion, now: datetime) -> int:
+    """Predictions and customer columns as of the local date of `now`; returns how many
+    customers were scored. Idempotent per date."""
+    loaded = load(row)
+    org_id = row.organization_id
+    with connection.cursor() as wrapper:
+        cur = wrapper.cursor
+        clock = snapshots.get_clock(cur, org_id, now)
+        history = labels.load_history(cur, org_id, row.label, clock.timezone)
+        customers = _living(cur, org_id, history.population(clock.day))
+        values = [
+            features.gather(
+                cur, org_id, customers[at : at + CHUNK], clock.day, clock.timezone
+            ).values
+            for at in range(0, len(customers), CHUNK)
+        ]
+    x = np.vstack(values) if values else np.empty((0, len(NAMES)))
+    z = loaded.log_odds(x) if len(x) else np.empty(0)
+    months = expected_months(loaded, z)
+    stay = float(np.mean(months)) if months is not None and len(months) else MONTHS
+    lines = _lines(loaded, customers, x, z, months)
+    with transaction.atomic(), connection.cursor() as wrapper:
+        _store(wrapper.cursor, row, clock.today, lines, stay)
+        ModelVersion.objects.filter(pk=row.pk).update(
+            scored_at=now, months_at_stake=stay, drift=_drift(row, x)
+        )
+    return len(customers)
+
+
+def expected_months(loaded: Loaded, z: FloatArray) -> FloatArray | None:
+    """Expected months until leaving, counting at most 12 (n,); None without one."""
+    if loaded.hazard is None or not len(z):
+        return None
+    return loaded.hazard.expected_months(
+        z[:, None], np.zeros(len(z), dtype=np.int64), months=MONTHS
+    )
+
+
+def explain_rows(loaded: Loaded, values: FloatArray) -> explain.Explanation:
+    """Exact shares of the six groups: base + shares = log-odds."""
+    return explain.explain(
+        loaded.log_odds,
+        values,
+        feature_names=NAMES,
+        groups=GROUPS,
+        reference=loaded.reference,
+    )
+
+
+def _living(
+    cur: Cursor, org_id: int, population: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    cur.execute(
+        "SELECT id FROM cg_customer WHERE organization_id = %s "
+        "AND merged_into_id IS NULL AND id = ANY(%s) ORDER BY id",
+        [org_id, population.tolist()],
+    )
+    return np.array([row[0] for row in cur.fetchall()], dtype=np.int64)
+
+
+def _lines(
+    loaded: Loaded,
+    customers: NDArray[np.int64],
+    x: FloatArray,
+    z: FloatArray,
+    months: FloatArray | None,
+) -> list[tuple[Any, ...]]:
+    p = expit(z)
+    explained = np.sort(np.argsort(-z, kind="stable")[:MOST_EXPLAINED])
+    reasons: dict[int, tuple[float, str, str]] = {}
+    if len(explained):
+        found = explain_rows(loaded, x[explained])
+        for place, row in enumerate(explained.tolist()):
+            reasons[row] = _told(found, place, x[row], loaded.reference)
+    lines = []
+    for row, customer in enumerate(customers.tolist()):
+        base, groups, why = reasons.get(row, (0.0, "{}", "[]"))
+        lines.append(
+            (
+                customer,
+                float(p[row]),
+                base,
+                groups,
+                why,
+                None if months is None else round(float(months[row]), 3),
+                str(features.row_hash(x[row])),
+            )
+        )
+    return lines
+
+
+def _told(
+    found: explain.Explanation, place: int, values: FloatArray, reference: FloatArray
+) -> tuple[float, str, str]:
+    """(base, groups, reasons) as `Prediction` stores them, strongest effect first."""
+    owner = {name: group for group, names in GROUPS.items() for name in names}
+    effects = found.features[place]
+    order = np.argsort(-np.abs(effects), kind="stable")[:MOST_REASONS]
+    why = [
+        [
+            NAMES[n],
+            owner[NAMES[n]],
+            round(float(effects[n]), 6),
+            _plain(values[n]),
+            _plain(reference[n]),
+        ]
+        for n in order
+        if abs(effects[n]) > 0.005
+    ]
+    groups = dict(zip(found.group_names, found.groups[place].tolist(), strict=True))
+    return float(found.base[place]), json.dumps(groups), json.dumps(why)
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 4)
+
+
+def _store(
+    cur: Cursor,
+    row: ModelVersion,
+    cutoff: date,
+    lines: list[tuple[Any, ...]],
+    months_at_stake: float,
+) -> None:
+    cur.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS prediction_stage (customer_id bigint, "
+        "p double precision, base double precision, groups jsonb, reasons jsonb, "
+        "months double precision, hash uuid) ON COMMIT DELETE ROWS"
+    )
+    cur.execute("DELETE FROM prediction_stage")
+    with cur.copy("COPY prediction_stage FROM STDIN") as copy:
+        for line in lines:
+            copy.write_row(line)
+    names = {
+        "org": row.organization_id,
+        "model": row.pk,
+        "cutoff": cutoff,
+        "months": months_at_stake,
+        "old": cutoff - timedelta(days=KEEP_DAYS),
+    }
+    cur.execute(
+        "INSERT INTO an_prediction (organization_id, customer_id, model_id, cutoff, "
+        "  probability, base_log_odds, groups, reasons, expected_months, feature_hash) "
+        "SELECT %(org)s, customer_id, %(model)s, %(cutoff)s, p, base, groups, reasons, "
+        "  months, hash FROM prediction_stage "
+        "ON CONFLICT (customer_id, cutoff, model_id) DO UPDATE SET "
+        "  probability = excluded.probability, groups = excluded.groups, "
+        "  base_log_odds = excluded.base_log_odds, reasons = excluded.reasons, "
+        "  expected_months = excluded.expected_months, "
+        "  feature_hash = excluded.feature_hash",
+        names,
+    )
+    cur.execute(
+        "UPDATE cg_customer c SET churn_probability = s.p, "
+        "  risk_minor = round(s.p * c.mrr_minor * %(months)s) "
+        "FROM (SELECT c.id, p.p FROM cg_customer c "
+        "  LEFT JOIN prediction_stage p ON p.customer_id = c.id "
+        "  WHERE c.organization_id = %(org)s ORDER BY c.id FOR NO KEY UPDATE OF c) s "
+        "WHERE c.id = s.id AND (c.churn_probability IS DISTINCT FROM s.p "
+        "  OR c.risk_minor IS DISTINCT FROM round(s.p * c.mrr_minor * %(months)s))",
+        names,
+    )
+    cur.execute(
+        "DELETE FROM an_prediction WHERE organization_id = %(org)s "
+        "AND cutoff < %(old)s AND extract(day FROM cutoff) <> 1",
+        names,
+    )
+
+
+def _drift(row: ModelVersion, x: FloatArray) -> list[dict[str, Any]]:
+    """The ten features that moved most against training."""
+    if not len(x):
+        return []
+    found = []
+    for name, stored, column in zip(NAMES, row.bins, x.T, strict=True):
+        bins = drift.Bins(np.array(stored["edges"]), np.array(stored["shares"]))
+        shift = drift.shift(name, bins, column)
+        if name not in GROUPS["tenure"][1:]:
+            found.append(
+                {"name": name, "psi": round(shift.psi, 4), "state": shift.state}
+            )
+    return sorted(found, key=lambda one: -one["psi"])[:10]
