@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 import redis
 
@@ -121,13 +122,17 @@ def empty_event_tables(request: pytest.FixtureRequest) -> Iterator[None]:
     marker = request.node.get_closest_marker("django_db")
     commits = marker is not None and marker.kwargs.get("transaction")
     commits = commits or {"transactional_db", "live_server"} & set(request.fixturenames)
-    yield
-    if commits:
-        from django.db import connection
+    if not commits:
+        yield
+        return
+    from django.db import connection
 
-        blocker = request.getfixturevalue("django_db_blocker")
-        with blocker.unblock(), connection.cursor() as cur:
-            cur.execute("TRUNCATE cg_usage_event, cg_event_key")
+    # A test may break Django's own connection, so this one is apart from it.
+    given = dict(connection.get_connection_params())
+    yield
+    where = {key: given[key] for key in ("host", "user", "dbname") if given.get(key)}
+    with psycopg.connect(**where, autocommit=True) as conn:
+        conn.execute("TRUNCATE cg_usage_event, cg_event_key")
 
 
 @pytest.fixture(scope="session")
