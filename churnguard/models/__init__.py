@@ -15,6 +15,7 @@ from churnguard.models.activity import (
 from churnguard.models.customers import Customer, CustomerSource, IdentityLink, Source
 from churnguard.models.ledger import Batch, Quarantine, RunKey
 from churnguard.models.live import Heartbeat, Notice, StreamNote, StreamSequence
+from churnguard.models.money import ExchangeRate
 from churnguard.models.schedule import Schedule
 from churnguard.models.tenancy import (
     ApiKey,
@@ -37,6 +38,7 @@ __all__ = [
     "Customer",
     "CustomerSource",
     "Deal",
+    "ExchangeRate",
     "Heartbeat",
     "IdentityLink",
     "Invitation",
