@@ -129,7 +129,7 @@ def ledger_of(
         cursor=cursor,
         limit=limit,
     )
-    runs = dict(
+    runs: dict[int | None, str] = dict(
         integration.runs.filter(pk__in={line.run_id for line in found}).values_list(
             "pk", "public_id"
         )

@@ -14,6 +14,11 @@ from integrations.models import SyncMode
 from integrations.views.shared import schedule_choices
 
 _OFF = {"autocomplete": "off", "spellcheck": "false"}
+SYNC_MODES = (
+    (SyncMode.INCREMENTAL, "Incremental: what changed since the last sync"),
+    (SyncMode.FULL, "Full: everything each time"),
+    (SyncMode.REAL_TIME, "Real time: incremental beside webhooks"),
+)
 _PREFIX = "field-"
 _HIDDEN = ("layouts",)
 """Fields with an editor of their own."""
@@ -114,22 +119,18 @@ class SyncForm(forms.Form):
     )
     sync_mode = forms.ChoiceField(
         label="Mode",
-        choices=[
-            (SyncMode.INCREMENTAL, "Incremental: what changed since the last sync"),
-            (SyncMode.FULL, "Full: everything each time"),
-            (SyncMode.REAL_TIME, "Real time: incremental beside webhooks"),
-        ],
+        choices=SYNC_MODES,
     )
 
     def __init__(self, *args: Any, current_s: int = 3600, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["sync_frequency"].choices = schedule_choices(current_s)
-        mode = self.initial.get("sync_mode")
-        if mode == SyncMode.SCHEDULED:
-            self.fields["sync_mode"].choices = [
-                (SyncMode.SCHEDULED, "Scheduled: incremental on the clock"),
-                *self.fields["sync_mode"].choices,
-            ]
+        clock, mode = self.fields["sync_frequency"], self.fields["sync_mode"]
+        assert isinstance(clock, forms.ChoiceField)
+        assert isinstance(mode, forms.ChoiceField)
+        clock.choices = schedule_choices(current_s)
+        if self.initial.get("sync_mode") == SyncMode.SCHEDULED:
+            scheduled = (SyncMode.SCHEDULED, "Scheduled: incremental on the clock")
+            mode.choices = [scheduled, *SYNC_MODES]
 
 
 class LimitsForm(SyncForm):

@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from playwright.sync_api import Locator, Page, expect
 
 from churnguard.auth import create_api_key
 from churnguard.models import Customer, UsageEvent
+from churnguard.stream import notes
+from integrations import runs
 from integrations.models import SyncRun
 from tests.browser.conftest import CHECKOUT, server_environment
+from tests.integrations.pages.worlds import make_crm, make_world
 
 pytestmark = pytest.mark.browser
 
@@ -197,3 +201,29 @@ def test_a_changed_kind_of_record_is_guessed_anew_in_place(
 
     expect(page.get_by_text("The columns were guessed anew.")).to_be_visible()
     expect(page.locator("select[name^=type-]").last).to_have_value("conversation")
+
+
+def test_the_last_of_many_notes_is_never_dropped(
+    page: Page, signed_in: Callable[[Any], str], org: Any, alice: Any
+) -> None:
+    """htmx drops what comes within a throttle; the page still ends up current."""
+    world = make_world(org, make_crm(org), alice.email)
+    run = runs.start(world.files, by="test")
+    page.goto(f"{signed_in(alice)}/syncs/{run.public_id}/")
+    pill = page.locator("#progress-title + .pill")
+    expect(pill).to_have_text("Pending")
+    expect(page.locator("[data-live-dot]").first).to_have_attribute(
+        "data-state", "live"
+    )
+
+    # Two notes at once: what happened between them must be seen as well.
+    tell(org.pk, run.public_id)
+    expect(page.locator(".htmx-request")).to_have_count(0)
+    SyncRun.objects.filter(pk=run.pk).update(status="completed")
+    tell(org.pk, run.public_id)
+
+    expect(pill).to_have_text("Completed", timeout=8000)
+
+
+def tell(org_id: int, run_id: str) -> None:
+    notes.publish(connection, org_id, "live-metrics", [{"type": "sync", "id": run_id}])
