@@ -128,6 +128,7 @@ class SalesforceFake(FakeProvider):
         self.polls = 1
         """How often a job is seen in progress."""
         self.used, self.daily = 18, 100_000
+        self.not_in_bulk: set[str] = set()
         self.url = ""
         self.public_key = ""
 
@@ -397,6 +398,9 @@ class SalesforceFake(FakeProvider):
         if not parts:
             body = request.json()
             query = Query(body["query"])
+            if query.table in self.not_in_bulk:
+                message = f"Entity '{query.table}' is not supported by the Bulk API."
+                return _error(400, "INVALIDENTITY", message)
             for field in query.fields:
                 kind = self.fields[query.table].get(field)
                 if kind in ("address", "base64") or query.order or query.limit:

@@ -43,15 +43,6 @@ class MissingScopeError(ConfigError):
 
     code = "permission_denied"
 
-    @classmethod
-    def of(cls, refusal: RefusedError) -> MissingScopeError:
-        scopes = sorted(_scopes(refusal.reply.content and refusal.reply.json()))
-        named = f": {', '.join(scopes)}" if scopes else ""
-        return cls(
-            f"HubSpot wants a scope that this connection does not have{named}. Add it "
-            "to the service key or app, and connect again."
-        )
-
 
 class HubspotAccount:
     """What a connector knows of its account, asked for once and only if needed."""
@@ -180,13 +171,17 @@ def oauth_app(settings: Mapping[str, Any], secrets: Mapping[str, Any]) -> OAuthA
 
 
 def told(call: Callable[[], Any]) -> Any:
-    """The call's result; where a scope is missing, MissingScopeError names it."""
+    """The call's result; where scopes are missing, MissingScopeError names them."""
     try:
         return call()
     except RefusedError as refusal:
-        if refusal.status != 403:
+        scopes = _missing_scopes(refusal)
+        if not scopes:
             raise
-        raise MissingScopeError.of(refusal) from refusal
+        raise MissingScopeError(
+            "HubSpot wants a scope that this connection does not have: "
+            f"{', '.join(scopes)}. Add it to the service key or app, and connect again."
+        ) from refusal
 
 
 def is_custom(definition: JsonDict) -> bool:
@@ -202,12 +197,14 @@ def base_url_of(settings: Mapping[str, Any]) -> str:
     return str(settings.get("base_url") or API).rstrip("/")
 
 
-def _scopes(answer: Any) -> set[str]:
+def _missing_scopes(refusal: RefusedError) -> list[str]:
+    if refusal.status != 403 or not refusal.reply.is_json:
+        return []
+    answer = refusal.reply.json()
     found: set[str] = set()
-    if not isinstance(answer, dict):
-        return found
-    for part in (answer, *(answer.get("errors") or [])):
-        context = part.get("context") or {}
-        for name in ("requiredGranularScopes", "requiredScopes", "missingScopes"):
-            found.update(map(str, context.get(name) or ()))
-    return found
+    if isinstance(answer, dict):
+        for part in (answer, *(answer.get("errors") or [])):
+            context = part.get("context") or {}
+            for name in ("requiredGranularScopes", "requiredScopes", "missingScopes"):
+                found.update(map(str, context.get(name) or ()))
+    return sorted(found)

@@ -231,15 +231,17 @@ class HubspotConnector(Connector):
         self, reader: Reader, account: records.Account, cursor: JsonDict
     ) -> Iterator[Page]:
         """Every object; afterwards changes are read from the time it began."""
+        total = None
         if "begun" not in cursor:
-            cursor["begun"] = reader.newest_ms()
+            cursor["begun"], total = reader.newest()
         for step in reader.listed(cursor.get("after")):
             cursor["after"] = step.position
             if step.position is None:
                 begun = cursor["begun"]
                 cursor.clear()
                 cursor.update({"phase": "archived", "since": begun})
-            yield _page(reader, step.items, account, dict(cursor))
+            page = _page(reader, step.items, account, dict(cursor))
+            yield replace(page, total=total)
 
     def _read_changes(
         self, reader: Reader, account: records.Account, cursor: JsonDict

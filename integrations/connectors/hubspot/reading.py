@@ -63,10 +63,13 @@ class Reader:
             rows = self._filled(step.items) if is_long else step.items
             yield Step(rows, step.body, step.position)
 
-    def newest_ms(self) -> int:
-        """The latest modification time there is; 0 without any object."""
-        found = self._search([], self.kind.modified, "DESCENDING", 1)
-        return self._modified_ms(found[0]) if found else 0
+    def newest(self) -> tuple[int, int]:
+        """(the latest modification time there is, 0 without any object; how many
+        objects the search knows)."""
+        answer = self._ask([], self.kind.modified, "DESCENDING", 1)
+        found = answer.get("results") or []
+        newest_ms = self._modified_ms(found[0]) if found else 0
+        return newest_ms, int(answer.get("total") or 0)
 
     def changes(
         self, start: Place, until_ms: int | None
@@ -134,19 +137,24 @@ class Reader:
     def _search(
         self, filters: list[JsonDict], sort: str, direction: str, limit: int
     ) -> list[JsonDict]:
+        return list(self._ask(filters, sort, direction, limit).get("results") or [])
+
+    def _ask(
+        self, filters: list[JsonDict], sort: str, direction: str, limit: int
+    ) -> JsonDict:
         body: JsonDict = {
             "filterGroups": [{"filters": filters}] if filters else [],
             "sorts": [{"propertyName": sort, "direction": direction}],
             "properties": list(self.names),
             "limit": limit,
         }
-        answer = self.http.post_json(
+        answer: JsonDict = self.http.post_json(
             self.paths.objects(self.kind.name, "/search"),
             json=body,
             idempotent=True,
             budget="search",
         )
-        return list(answer.get("results") or [])
+        return answer
 
     def _filled(self, rows: list[JsonDict]) -> list[JsonDict]:
         """The same rows with their properties."""

@@ -140,7 +140,8 @@ class Reader:
 
     # --- by Bulk API 2.0 ------------------------------------------------------------
     def start_job(self, condition: str) -> str:
-        """Id of a new query job. No ORDER BY: Salesforce splits the work by key."""
+        """Id of a new query job, "" where Bulk API 2.0 does not offer the object. No
+        ORDER BY: Salesforce splits the work by key."""
         body = {
             "operation": "queryAll",
             "query": select(self.described.types, self.name, condition),
@@ -149,7 +150,12 @@ class Reader:
             "lineEnding": "LF",
         }
         call = Call(method="POST", url=self.org.path("/jobs/query"), json=body)
-        return str(self.org.send_bulk(call).json()["id"])
+        try:
+            return str(self.org.send_bulk(call).json()["id"])
+        except RefusedError as refusal:
+            if refusal.provider_code.upper() != "INVALIDENTITY":
+                raise
+            return ""
 
     def wait_for(self, job: str) -> Iterator[None]:
         """Yields between looks, so that the caller can stop; ends when the job is

@@ -32,11 +32,11 @@ from integrations.connectors.hubspot.records import (
     record_of,
     stages_of,
 )
-from integrations.http import Client
+from integrations.http import Client, RefusedError
 from integrations.netguard import Guard
 from integrations.oauth import authorization_url, new_pkce
 from tests.fakes.hubspot import HubspotFake
-from tests.fakes.server import FakeServer
+from tests.fakes.server import FakeServer, Response
 
 PAYLOADS = Path(__file__).resolve().parents[2] / "payloads" / "hubspot"
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
@@ -383,6 +383,15 @@ def test_long_property_lists_go_by_post(setup: Setup) -> None:
     assert len(setup.bodies("/contacts/batch/read")) == 1
 
 
+def test_the_first_read_knows_how_many_there_are(setup: Setup) -> None:
+    for number in range(25):
+        setup.fake.add(number)
+
+    pages = setup.read("contacts", batch_size=10)
+
+    assert [page.total for page in pages] == [25, 25, 25, None]
+
+
 def test_associations_are_read_for_each_page_and_missing_ones_are_no_error(
     setup: Setup,
 ) -> None:
@@ -526,6 +535,14 @@ def test_a_missing_scope_is_named(setup: Setup) -> None:
     found = {s.name: s for s in setup.connector().discover()}
     assert not found["feedback_submissions"].selected_by_default
     assert found["contacts"].selected_by_default
+
+
+def test_a_refusal_without_scopes_is_told_as_it_is(setup: Setup) -> None:
+    answer = Response(403, {"status": "error", "message": "This plan has no tickets"})
+    setup.server.fail("reply", "/crm/objects/2026-09/tickets", response=answer, times=9)
+
+    with pytest.raises(RefusedError, match="This plan has no tickets"):
+        setup.read("tickets")
 
 
 def test_a_static_token_is_enough(setup: Setup) -> None:

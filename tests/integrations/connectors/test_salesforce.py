@@ -485,6 +485,21 @@ def test_a_job_that_takes_long_is_looked_at_later(setup: Setup) -> None:
     assert (caught.value.code, caught.value.retry_after_s) == ("job_running", 30.0)
 
 
+def test_an_object_bulk_does_not_offer_is_read_by_rest(setup: Setup) -> None:
+    setup.fake.not_in_bulk = {"Contact"}
+    made_ids = [setup.fake.add(number) for number in range(15)]
+
+    pages = setup.read("Contact", batch_size=10, settings={"bulk_threshold": 1})
+
+    assert ids(pages) == made_ids
+    assert pages[-1].cursor == {"since": setup.fake.moment()}
+
+
+def test_only_a_date_and_time_can_order_changes(setup: Setup) -> None:
+    with pytest.raises(ConfigError, match="no date and time field “LastActivityDate”"):
+        setup.read("Contact", "incremental", incremental_field="LastActivityDate")
+
+
 def test_a_result_cut_short_is_noticed() -> None:
     with pytest.raises(TransientError, match="do not have the fields"):
         list(csv_rows('"Id","Name"\n"1","a"\n"2"'))

@@ -1,0 +1,81 @@
+"""Bulk API 2.0 through the whole engine: jobs that are read to the end in spite of a
+killed worker, and incremental runs afterwards."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from django.conf import LazySettings
+
+from churnguard.models import Organization
+from integrations import runs
+from integrations.models import RunStream, SyncRun
+from tests.fakes.salesforce import SalesforceFake
+from tests.integrations.contract import BATCH, Bench, connect
+from tests.integrations.test_connector_contract import _test_database_url
+
+JOBS = "/services/data/v66.0/jobs/query"
+
+
+@pytest.fixture
+def bench(org: Organization, settings: LazySettings) -> Iterator[Bench]:
+    settings.INTEGRATION_ALLOW_PRIVATE_HOSTS = ["127.0.0.1", "unix"]
+    fake = SalesforceFake()
+    fake.polls = 0
+    with fake.serve() as server:
+        made = connect(org, fake, server)
+        made.settings["bulk_threshold"] = 20
+        made.save()
+        yield Bench(fake, server, made)
+
+
+def test_what_bulk_has_read_is_unchanged_for_rest(bench: Bench) -> None:
+    ids = bench.fake.seed(25)
+
+    in_bulk = bench.sync("full")
+    bench.integration.settings["bulk_threshold"] = 1000
+    bench.integration.save()
+    by_rest = bench.sync("incremental")
+    bench.fake.tick()
+    bench.fake.change(ids[7], "Changed")
+    bench.fake.remove(ids[8])
+    changed = bench.sync("incremental")
+
+    assert (in_bulk.inserted, bench.server.count(JOBS, "POST")) == (25, 1)
+    assert (by_rest.inserted, by_rest.updated, by_rest.deleted) == (0, 0, 0)
+    assert (changed.inserted, changed.updated, changed.deleted) == (0, 1, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_killed_worker_s_job_is_read_on(bench: Bench) -> None:
+    ids = bench.fake.seed(35)
+    run = runs.start(bench.integration, mode="full", streams=[bench.fake.stream])
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.integrations.run_once", str(run.pk)],
+        env={
+            **os.environ,
+            # The first page only holds the job's id.
+            "CHURNGUARD_CRASH_AT": "before_commit:4",
+            "INTEGRATION_ALLOW_PRIVATE_HOSTS": "127.0.0.1,unix",
+            "DATABASE_URL": _test_database_url(),
+        },
+        check=False,
+        capture_output=True,
+        timeout=60,
+    )
+    assert ended.returncode == 137, ended.stderr.decode()[-2000:]
+    assert len(bench.rows()) == 2 * BATCH
+
+    SyncRun.objects.filter(pk=run.pk).update(lease_until=datetime.now(UTC))
+    bench.work(run, tries=2)
+
+    assert run.status == "completed", run.error_detail
+    assert bench.rows() == bench.stored_ids(ids)
+    part = RunStream.objects.get(run=run)
+    assert (part.inserted, part.fetched) == (35, 35)
+    assert bench.server.count(JOBS, "POST") == 1
