@@ -29,8 +29,8 @@ test-slow: $(DEV) ## Run the slow tests: crashes, large inputs
 	@$(PY) -m pytest -m slow $(ARGS)
 
 .PHONY: bench
-bench: $(DEV) ## Measure speed and print the table of ratios
-	@$(PY) -m pytest -m bench -s $(ARGS)
+bench: $(DEV) ## Measure speed beside baselines (ARGS=--quick, or a name)
+	@$(PY) -m tests.bench $(ARGS)
 
 .PHONY: lint
 lint: $(DEV) ## Check style, format and import directions

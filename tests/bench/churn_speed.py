@@ -1,6 +1,6 @@
 """Speed of the churn mathematics: features, training, scoring, explanations.
 
-Run: python bench/churn_speed.py [--customers 100000] [--score-rows 1000000]
+Run: python -m tests.bench.churn_speed [--customers 100000] [--score-rows 1000000]
 Prints one line per measurement; made-up data, fixed seed, one process.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from analytics.churn import eventlog, explain, model, trees
 

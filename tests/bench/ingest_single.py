@@ -1,24 +1,29 @@
 """One event per request, committed before the answer.
 
 Against a raw ASGI door that only decodes, and the usual DRF view with bulk_create.
-    python -m bench.ingest_single [requests per round] [rounds]
+    python -m tests.bench.ingest_single [requests per round] [rounds]
 """
 
 from __future__ import annotations
 
 import sys
 
-from bench.ingest_stage import EventMaker, Stage, drive, request, row, show
+from tests.bench.ingest_stage import EventMaker, Stage, drive, request, row, show
 
 _OURS = "churnguard.settings"
 _BOTH = (32, 256)
 CASES = {
-    "raw ASGI, decode only": ("bench.ingest_baselines:decode_only", 2.0, _OURS, _BOTH),
+    "raw ASGI, decode only": (
+        "tests.bench.ingest_baselines:decode_only",
+        2.0,
+        _OURS,
+        _BOTH,
+    ),
     "ingest door, committed": ("churnguard.asgi:application", 1.0, _OURS, _BOTH),
     "DRF + bulk_create": (
-        "bench.drf_app:application",
+        "tests.bench.drf_app:application",
         0.1,
-        "bench.drf_baseline",
+        "tests.bench.drf_baseline",
         (32,),
     ),
 }

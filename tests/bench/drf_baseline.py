@@ -4,5 +4,5 @@ from __future__ import annotations
 
 from churnguard.settings import *  # noqa: F403
 
-ROOT_URLCONF = "bench.drf_urls"
+ROOT_URLCONF = "tests.bench.drf_urls"
 MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]

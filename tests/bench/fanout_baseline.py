@@ -1,6 +1,6 @@
 """The limit for fan-out: `websockets.broadcast` of what one Redis subscription says.
 
-No accounts, no database, no queues. Run as `python -m bench.fanout_baseline PORT`.
+No accounts, no database, no queues: `python -m tests.bench.fanout_baseline PORT`.
 """
 
 from __future__ import annotations

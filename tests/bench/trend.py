@@ -1,7 +1,7 @@
 """The organisation's trend: rollup against GROUP BY over the events, equal results;
 and folding against the staging merge.
 
-    python -m bench.trend [events]
+    python -m tests.bench.trend [events]
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 
-from bench.ingest_stage import Stage, show
+from tests.bench.ingest_stage import Stage, show
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 _CUSTOMERS = 20_000

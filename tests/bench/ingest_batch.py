@@ -2,7 +2,7 @@
 
 Against bare COPY of ready bytes on two connections into the same table, and the usual
 DRF view with bulk_create.
-    python -m bench.ingest_batch [events per round] [rounds]
+    python -m tests.bench.ingest_batch [events per round] [rounds]
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-from bench.ingest_stage import EventMaker, Stage, drive, request, row, show
+from tests.bench.ingest_stage import EventMaker, Stage, drive, request, row, show
 
 _BATCH, _LARGE = 500, 10_000
 _BASE = "bare COPY, 2 connections, commits of 500"
@@ -49,8 +49,8 @@ def _round(stage: Stage, maker: EventMaker, events: int) -> dict[str, float]:
             len(large) * _LARGE / served.seconds
         )
     stage.empty()
-    drf = "bench.drf_app:application"
-    with stage.serve(drf, settings="bench.drf_baseline") as port:
+    drf = "tests.bench.drf_app:application"
+    with stage.serve(drf, settings="tests.bench.drf_baseline") as port:
         few = _batches(maker, events // 6)
         drive(port, few[:2], connections=2)
         served = drive(port, few[2:], connections=4)
@@ -80,7 +80,7 @@ def _ndjson(maker: EventMaker, events: int) -> list[bytes]:
 
 def _copy(stage: Stage, maker: EventMaker, events: int) -> float:
     """Rows per second of two threads that copy ready bytes."""
-    from bench.write_path import copy_ready, ready_chunks
+    from tests.bench.write_path import copy_ready, ready_chunks
 
     chunks = ready_chunks(stage, maker, events, _BATCH)
     stage.empty()

@@ -2,7 +2,7 @@
 
 Ours (a row in PostgreSQL, committed, then the hub) against a raw broadcast without
 accounts or a database. Clients offer no compression.
-    python -m bench.fanout [sockets] [notes per round] [rounds]
+    python -m tests.bench.fanout [sockets] [notes per round] [rounds]
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from pathlib import Path
 
 import redis
 
-from bench.fanout_baseline import TOPIC
-from bench.ingest_stage import CHECKOUT, KEY, Stage, _wait_for, show
 from churnguard.runtime import processes
 from churnguard.runtime.services import start_and_wait
 from churnguard.runtime.valkey import EmbeddedValkey
+from tests.bench.fanout_baseline import TOPIC
+from tests.bench.ingest_stage import CHECKOUT, KEY, Stage, _wait_for, show
 
 DATA = {
     "type": "health",
@@ -203,7 +203,7 @@ def _baseline() -> Iterator[int]:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.fanout_baseline", str(port)], cwd=CHECKOUT
+        [sys.executable, "-m", "tests.bench.fanout_baseline", str(port)], cwd=CHECKOUT
     )
     try:
         _wait_for(port)

@@ -1,6 +1,6 @@
 """Health of many customers: in sets, one at a time, and the cheapest plain SQL.
 
-python -m bench.health [customers]
+python -m tests.bench.health [customers]
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import sys
 import time
 from datetime import UTC, datetime
 
-from bench.ingest_stage import Stage, show
+from tests.bench.ingest_stage import Stage, show
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

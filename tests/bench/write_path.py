@@ -1,7 +1,7 @@
 """The writer alone: one connection, one commit per batch, no HTTP.
 
 Against bare COPY of ready bytes into the same table, and bulk_create into a plain one.
-    python -m bench.write_path [events per case] [rounds]
+    python -m tests.bench.write_path [events per case] [rounds]
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from bench.ingest_stage import EventMaker, Stage, row, show
+from tests.bench.ingest_stage import EventMaker, Stage, row, show
 
 if TYPE_CHECKING:
     from integrations.load import KnownCustomers
@@ -129,7 +129,7 @@ def _write(
 
 
 def _bulk_create(maker: EventMaker, events: int, size: int) -> float:
-    from bench.drf_urls import BenchEvent
+    from tests.bench.drf_urls import BenchEvent
 
     batches = []
     for _number in range(max(1, events // size)):

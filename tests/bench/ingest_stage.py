@@ -32,7 +32,7 @@ from churnguard.runtime.account import server_account
 from churnguard.runtime.postgres import EmbeddedPostgres
 from churnguard.runtime.services import start_and_wait
 
-CHECKOUT = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(__file__).resolve().parents[2]
 PATH = "/api/v1/data/ingest/web"
 KEY = "cg_key_of_the_bench"
 CUSTOMERS = 5_000
@@ -164,7 +164,7 @@ class EventMaker:
     """Event JSON of about 345 bytes with 8 properties; every id is new."""
 
     def __init__(self, seed: int = 1) -> None:
-        rnd = random.Random(seed)  # noqa: S311
+        rnd = random.Random(seed)
         now = datetime.now(UTC)
         self._next = random.SystemRandom().getrandbits(40) << 20
         self._bodies = []
