@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from analytics import queries, scoring
 from analytics.models import AnalysisRun, HealthScore
+from analytics.predict import jobs
 from churnguard.clock import next_time
 from churnguard.models import Batch, Customer, Organization, OrgDay, Schedule, Ticket
 
@@ -90,6 +91,8 @@ def run_one(
     if kind == "daily":
         scoring.refresh_priors(organization.pk, timezone.now())
         mark_all_stale(organization.pk, timezone.now())
+    if kind == "monthly" and jobs.has_model(organization):
+        jobs.request(organization, reason="monthly")
     run.result = summarize(organization, start, end)
     run.finished_at = timezone.now()
     run.save(update_fields=["result", "finished_at"])

@@ -1,8 +1,9 @@
 """Addresses of the analytics app: the API, then the pages."""
 
-from django.urls import path
+from django.urls import include, path
 
 from analytics import api, views
+from analytics.predict import urls as predict_urls
 
 urlpatterns = [
     path("api/v1/customers", api.CustomersView.as_view(), name="api-customers"),
@@ -16,8 +17,10 @@ urlpatterns = [
         api.UsageTrendsView.as_view(),
         name="api-usage-trends",
     ),
+    *predict_urls.urlpatterns,
     path("customers/", views.customers, name="customers"),
     path("customers/<str:customer_id>/", views.customer, name="customer"),
     path("customers/<str:customer_id>/recompute/", views.recompute, name="recompute"),
     path("usage/", views.usage, name="usage"),
+    path("", include("analytics.usage.urls")),
 ]

@@ -237,6 +237,7 @@ CHURNGUARD_LOOPS: dict[str, float] = {
     "analytics.identity.resolve.tick": 1.0,
     "analytics.scoring.score_stale": 1.0,
     "analytics.batch.tick": 30.0,
+    "analytics.predict.jobs.work": 10.0,
     "monitoring.watch.tick": 5.0,
     "monitoring.prune.tick": 3600.0,
 }

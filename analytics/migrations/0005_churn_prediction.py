@@ -57,7 +57,7 @@ class Migration(migrations.Migration):
                 ('months_at_stake', models.FloatField(default=12.0)),
                 ('trained_at', models.DateTimeField()),
                 ('scored_at', models.DateTimeField(null=True)),
-                ('label', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='analytics.labeldefinition')),
+                ('label', models.ForeignKey(on_delete=django.db.models.deletion.RESTRICT, to='analytics.labeldefinition')),
                 ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='churnguard.organization')),
             ],
             options={

@@ -71,6 +71,11 @@ def request(
     raise RuntimeError("A training job could neither be found nor made.")
 
 
+def has_model(organization: Organization) -> bool:
+    """Whether any model was ever trained here."""
+    return ModelVersion.objects.filter(organization=organization).exists()
+
+
 def start_first(now: datetime) -> int:
     """Ask for the first training where there is history, quiet, and no model; again a
     day after outcomes were not enough. Returns how many were asked for."""

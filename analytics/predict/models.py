@@ -51,7 +51,7 @@ class ModelVersion(models.Model):
     )
 
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE)
-    label = models.ForeignKey(LabelDefinition, on_delete=models.PROTECT)
+    label = models.ForeignKey(LabelDefinition, on_delete=models.RESTRICT)
     version = models.IntegerField()
     state = models.CharField(max_length=12, choices=STATES)
     rung = models.CharField(max_length=12)

@@ -116,6 +116,15 @@ def explain_rows(loaded: Loaded, values: FloatArray) -> explain.Explanation:
     )
 
 
+def explain_one(
+    loaded: Loaded, values: FloatArray
+) -> tuple[dict[str, float], float, list[list[Any]]]:
+    """(groups, base log-odds, reasons) of one row (1, f), as stored in `Prediction`."""
+    found = explain_rows(loaded, values)
+    base, groups, why = _told(found, 0, values[0], loaded.reference)
+    return json.loads(groups), base, json.loads(why)
+
+
 def _living(
     cur: Cursor, org_id: int, population: NDArray[np.int64]
 ) -> NDArray[np.int64]:
