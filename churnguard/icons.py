@@ -96,5 +96,5 @@ def icon(name: str, size: int = 18) -> SafeString:
         ' stroke-linejoin="round" aria-hidden="true">{}</svg>',
         size,
         size,
-        mark_safe(ICONS.get(name, ICONS["dot"])),
+        mark_safe(ICONS.get(name, ICONS["dot"])),  # noqa: S308 - our own constants
     )
