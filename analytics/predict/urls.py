@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from analytics.predict import api
+from analytics.predict import api, views
 
 urlpatterns = [
     path(
@@ -21,4 +21,8 @@ urlpatterns = [
         api.TrainView.as_view(),
         name="api-models-train",
     ),
+    path("risk/", views.risk, name="risk"),
+    path("risk/<str:customer_id>/drivers/", views.drivers, name="risk-drivers"),
+    path("model/", views.model, name="model"),
+    path("model/train/", views.train, name="model-train"),
 ]

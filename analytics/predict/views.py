@@ -1,0 +1,197 @@
+"""The pages of churn risk. Every number comes from the functions the API uses."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from analytics import queries as customers
+from analytics.predict import jobs, queries, sentences
+from analytics.predict.models import ModelVersion
+from churnguard import audit
+from churnguard.api import page_limit
+from churnguard.auth import has_role, org_view
+from churnguard.errors import ConfigError
+
+SIZE = 300
+"""Side of the reliability diagram in SVG units."""
+
+
+@require_safe
+@org_view
+def risk(request: HttpRequest) -> HttpResponse:
+    """The accounts by risk, or by money at risk."""
+    organization = request.organization
+    segment = request.GET.get("segment") or "all"
+    order = request.GET.get("order") or "risk"
+    problem = None
+    try:
+        rows, after = queries.list_predictions(
+            organization,
+            segment,
+            order=order,
+            cursor=request.GET.get("after"),
+            limit=page_limit(request.GET.get("limit")),
+        )
+    except ConfigError as exc:
+        problem, segment, order = exc, "all", "risk"
+        rows, after = queries.list_predictions(organization, segment)
+    state = queries.get_state(organization)
+    scored = queries.scored_customers(organization, segment).count()
+    return render(
+        request,
+        "analytics/risk.html",
+        {
+            "rows": rows,
+            "after": after,
+            "segment": segment,
+            "order": order,
+            "problem": problem,
+            "state": state,
+            "money": queries.revenue_at_risk(organization, segment, state.model),
+            "scored": scored,
+            "high": queries.scored_customers(organization, "high_risk").count(),
+            "choices": _choices(request),
+            "can_train": has_role(request, "admin"),
+            "as_of": state.model.scored_at if state.model else None,
+            "api_path": reverse("api-predictions", args=[segment]),
+        },
+        status=400 if problem else 200,
+    )
+
+
+@require_safe
+@org_view
+def model(request: HttpRequest) -> HttpResponse:
+    """The model card: what was learned from what, and how well it would have done."""
+    organization = request.organization
+    state = queries.get_state(organization)
+    card = queries.model_card(state.model) if state.model else None
+    return render(
+        request,
+        "analytics/model.html",
+        {
+            "state": state,
+            "card": card,
+            "bars": _importance(card["importance"]) if card else [],
+            "diagram": _diagram(card["reliability"]) if card else [],
+            "size": SIZE,
+            "drifting": [
+                {**shift, "name": shift["name"].replace("_", " ").capitalize()}
+                for shift in (card["drift"] if card else [])
+                if shift["state"] != "ok"
+            ],
+            "versions": ModelVersion.objects.filter(organization=organization)
+            .defer("blob", "hazard", "bins")
+            .order_by("-version")[:24],
+            "can_train": has_role(request, "admin"),
+            "breadcrumbs": [{"label": "Churn risk", "url": reverse("risk")}],
+            "as_of": state.model.trained_at if state.model else None,
+            "api_path": reverse("api-models"),
+        },
+    )
+
+
+@require_POST
+@org_view(role="admin")
+def train(request: HttpRequest) -> HttpResponse:
+    """Ask for a training."""
+    organization = request.organization
+    job, made = jobs.request(organization, reason="requested", by=request.user.email)
+    if made:
+        audit.record(
+            request,
+            "model.training_requested",
+            organization=organization,
+            target_type="training_job",
+            target_id=str(job.pk),
+        )
+    messages.success(
+        request,
+        "A training has been asked for; a worker begins within seconds."
+        if made
+        else "A training is already on its way.",
+    )
+    return redirect("model")
+
+
+@require_safe
+@org_view
+def drivers(request: HttpRequest, customer_id: str) -> HttpResponse:
+    """The panel of one customer's drivers, fetched into the customer page."""
+    organization = request.organization
+    found = customers.find_customer(organization, customer_id)
+    body = queries.get_prediction(organization, found)
+    strongest = max((abs(group["effect"]) for group in body["groups"]), default=0.0)
+    return render(
+        request,
+        "analytics/risk_drivers.html",
+        {
+            "body": body,
+            "state": queries.get_state(organization),
+            "groups": [
+                {
+                    **group,
+                    "size": abs(group["effect"]),
+                    "raises": group["effect"] > 0,
+                    "odds": math.exp(group["effect"]),
+                }
+                for group in body["groups"]
+                if abs(group["effect"]) >= 0.005
+            ],
+            "strongest": strongest,
+            "history": [
+                round(100 * point["probability"], 1)
+                for point in reversed(body["history"])
+            ],
+        },
+    )
+
+
+def _choices(request: HttpRequest) -> list[tuple[str, str]]:
+    organization = request.organization
+    found = [
+        ("all", "All accounts"),
+        ("high_risk", "High risk"),
+        ("at_risk", "Health at risk"),
+    ]
+    for kind in ("plan", "segment"):
+        found += [
+            (f"{kind}:{name}", f"{kind.capitalize()} {name}")
+            for name in customers.choices(organization, kind)
+        ]
+    return found
+
+
+def _importance(importance: dict[str, float]) -> list[dict[str, Any]]:
+    whole = sum(importance.values()) or 1.0
+    return [
+        {"label": sentences.LABELS[name], "share": value / whole}
+        for name, value in sorted(importance.items(), key=lambda item: -item[1])
+        if value > 0
+    ]
+
+
+def _diagram(reliability: list[dict[str, float]]) -> list[dict[str, Any]]:
+    """Per bin its place in the SVG; the axes end at the largest value shown."""
+    if not reliability:
+        return []
+    most = max(max(b["mean_probability"], b["high"]) for b in reliability)
+    scale = SIZE / max(most, 0.05)
+    return [
+        {
+            **one,
+            "x": round(one["mean_probability"] * scale, 1),
+            "y": round(SIZE - one["observed_rate"] * scale, 1),
+            "y_low": round(SIZE - one["low"] * scale, 1),
+            "y_high": round(SIZE - one["high"] * scale, 1),
+            "top": max(most, 0.05),
+        }
+        for one in reliability
+    ]

@@ -1,0 +1,113 @@
+"""The pages show what the API answers, and say plainly when there is nothing to say."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+from django.utils.html import escape
+
+from analytics.predict import queries
+from analytics.predict.models import ModelVersion, TrainingJob
+from churnguard import formats
+from churnguard.models import Customer, Organization, User
+
+pytestmark = pytest.mark.django_db
+
+
+def page(client: Client, url: str, *, status: int = 200) -> str:
+    found = client.get(url)
+    assert found.status_code == status
+    return found.content.decode()
+
+
+@pytest.fixture
+def with_model(trained: Organization, member: object) -> Client:
+    """A viewer of the company with a model."""
+    client = Client()
+    client.force_login(member("viewer", in_org=trained))  # type: ignore[operator]
+    return client
+
+
+def test_risk_page_shows_the_rows_of_the_api(
+    with_model: Client, trained: Organization
+) -> None:
+    shown = page(with_model, "/risk/?order=money&segment=plan:pro")
+
+    rows, _ = queries.list_predictions(trained, "plan:pro", order="money", limit=50)
+    places = [shown.index(f">{row['name']}</a>") for row in rows]
+    assert places == sorted(places)
+    assert shown.count('scope="row"') == len(rows)
+    for row in rows[:5]:
+        assert formats.money(row["risk_minor"], "USD") in shown
+        assert formats.percent(row["probability"], 1) in shown
+        assert str(escape(row["reasons"][0]["sentence"])) in shown
+    page(with_model, "/risk/?segment=nobody", status=400)
+
+
+def test_model_page_shows_the_back_test(
+    with_model: Client, trained: Organization
+) -> None:
+    shown = page(with_model, "/model/")
+
+    model = ModelVersion.objects.get(organization=trained)
+    assert f"{model.metrics['auc']:.3f}" in shown
+    assert f"{model.metrics['pooled_ece_floor']:.3f}" in shown
+    assert shown.count('class="point"') == len(model.reliability)
+    for row in model.cutoffs:
+        assert row["cutoff"] in shown
+    assert "Train now" not in shown
+
+
+def test_customer_page_fetches_the_drivers(
+    with_model: Client, trained: Organization
+) -> None:
+    customer = (
+        Customer.objects.filter(organization=trained)
+        .exclude(churn_probability=None)
+        .order_by("-churn_probability")
+        .first()
+    )
+    assert customer is not None
+    url = f"/risk/{customer.public_id}/drivers/"
+
+    assert url in page(with_model, f"/customers/{customer.public_id}/")
+    shown = page(with_model, url)
+
+    body = queries.get_prediction(trained, customer)
+    for reason in body["reasons"]:
+        assert str(escape(reason["sentence"])) in shown
+
+
+def test_stranger_gets_404(
+    client: Client, charlie: User, trained: Organization
+) -> None:
+    client.force_login(charlie)
+    customer = Customer.objects.filter(organization=trained).first()
+    assert customer is not None
+
+    page(client, f"/risk/{customer.public_id}/drivers/", status=404)
+    assert customer.name not in page(client, "/risk/")
+
+
+def test_states_without_a_model(client: Client, alice: User, org: Organization) -> None:
+    client.force_login(alice)
+    assert "No churn model yet." in page(client, "/risk/")
+    assert "Train now" in page(client, "/model/")
+
+    client.post("/model/train/")
+    assert "is being trained" in page(client, "/risk/")
+    TrainingJob.objects.update(state="not_enough", message="Nobody has left.")
+
+    for url in ("/risk/", "/model/"):
+        shown = page(client, url)
+        assert "Not enough outcomes" in shown
+        assert "Nobody has left." in shown
+
+
+def test_training_by_hand_needs_an_admin(
+    client: Client, bob: User, org: Organization
+) -> None:
+    client.force_login(bob)
+
+    assert client.post("/model/train/").status_code == 403
+    assert not TrainingJob.objects.exists()
