@@ -1,0 +1,1 @@
+"""Exact usage analytics: active members, retention, funnels, lifecycle, adoption."""
