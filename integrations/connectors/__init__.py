@@ -19,6 +19,7 @@ REGISTRY: dict[str, str] = {
     "rest": "integrations.connectors.rest.connector:RestConnector",
     "salesforce": "integrations.connectors.salesforce.connector:SalesforceConnector",
     "stripe": "integrations.connectors.stripe.connector:StripeConnector",
+    "zendesk": "integrations.connectors.zendesk.connector:ZendeskConnector",
 }
 
 

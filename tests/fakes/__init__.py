@@ -14,6 +14,7 @@ FAKES: dict[str, str] = {
     "rest": "tests.fakes.rest:RestFake",
     "salesforce": "tests.fakes.salesforce:SalesforceFake",
     "stripe": "tests.fakes.stripe:StripeFake",
+    "zendesk": "tests.fakes.zendesk:ZendeskFake",
 }
 
 

@@ -1,0 +1,1 @@
+"""Zendesk Support: the connector, its account, reading and records."""

@@ -1,0 +1,294 @@
+"""One Zendesk object as a record of ours. Pure.
+
+`raw` is Zendesk's object; a ticket's has beside it what was loaded with it: metric_set,
+and under "sideloaded" the names of its assignee and group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from churnguard.errors import RecordError
+from churnguard.records import (
+    AnyRecord,
+    ContactRecord,
+    CustomerRecord,
+    ObjectRecord,
+    SurveyResponseRecord,
+    TicketRecord,
+)
+from integrations.connectors.base import JsonDict
+from integrations.connectors.values import flag, moment, real, text, whole
+
+STATUSES = {
+    "new": "open",
+    "open": "open",
+    "pending": "pending",
+    "hold": "on_hold",
+    "solved": "solved",
+    "closed": "closed",
+}
+PRIORITIES = ("low", "normal", "high", "urgent")
+SLA_TYPES = ("apply_sla", "breach", "fulfill")
+"""Metric events about agreements; the others are the clock's own ticking."""
+_DONE = ("solved", "closed")
+_RATINGS = {"good": 100.0, "bad": 0.0}
+
+Names = Mapping[str, str]
+
+
+def is_ours(stream: str, raw: JsonDict) -> bool:
+    """Whether a row has a place in our model; the others count as filtered."""
+    if stream == "users":
+        return raw.get("role") in (None, "end-user")
+    if stream == "satisfaction_ratings":
+        return _rating(raw) is not None
+    if stream == "survey_responses":
+        return bool(_rated(raw))
+    if stream == "sla_events":
+        return raw.get("type") in SLA_TYPES
+    return True
+
+
+def record_of(
+    stream: str, raw: JsonDict, fields: Names, escalation_tags: frozenset[str]
+) -> AnyRecord:
+    """The record. Raises RecordError with the field that cannot be used.
+
+    fields: ticket field id -> name in custom. escalation_tags: tags that mark an
+    escalated ticket, in lower case.
+    """
+    if raw.get("id") in (None, ""):
+        raise RecordError("The object has no id.", code="missing_id", field="id")
+    if stream == "tickets":
+        return _ticket(raw, fields, escalation_tags)
+    return _MAKERS[stream](raw)
+
+
+def _organization(raw: JsonDict) -> CustomerRecord:
+    domains = raw.get("domain_names") or []
+    if not isinstance(domains, list):
+        raise RecordError(
+            "domain_names is no list.", code="wrong_type", field="domain_names"
+        )
+    return CustomerRecord(
+        external_id=str(raw["id"]),
+        updated_at=moment(raw, "updated_at"),
+        deleted=raw.get("deleted_at") is not None,
+        name=text(raw, "name"),
+        domain=str(domains[0]) if domains else None,
+        custom=_custom(raw, "organization_fields"),
+        raw=raw,
+    )
+
+
+def _user(raw: JsonDict) -> ContactRecord:
+    return ContactRecord(
+        external_id=str(raw["id"]),
+        updated_at=moment(raw, "updated_at"),
+        deleted=flag(raw, "active") is False,
+        customer_id=text(raw, "organization_id"),
+        email=text(raw, "email"),
+        name=text(raw, "name"),
+        phone=text(raw, "phone"),
+        role=text(raw, "role"),
+        joined_at=moment(raw, "created_at"),
+        custom=_custom(raw, "user_fields"),
+        raw=raw,
+    )
+
+
+def _ticket(
+    raw: JsonDict, fields: Names, escalation_tags: frozenset[str]
+) -> TicketRecord:
+    metrics = raw.get("metric_set") or {}
+    told = text(raw, "status") or ""
+    status = STATUSES.get(told)
+    opened_at = moment(raw, "created_at")
+    priority = text(raw, "priority")
+    reopens, replies = whole(metrics, "reopens"), whole(metrics, "replies")
+    sideloaded = raw.get("sideloaded") or {}
+    channel = (raw.get("via") or {}).get("channel")
+    rating = _rating(raw.get("satisfaction_rating") or {})
+    return TicketRecord(
+        external_id=str(raw["id"]),
+        updated_at=moment(raw, "updated_at"),
+        deleted=told == "deleted",
+        customer_id=text(raw, "organization_id"),
+        contact_id=text(raw, "requester_id"),
+        subject=text(raw, "raw_subject") or text(raw, "subject"),
+        status=status,
+        priority=priority if priority in PRIORITIES else None,
+        channel=str(channel) if channel else None,
+        team=sideloaded.get("group") or text(raw, "group_id"),
+        assignee=sideloaded.get("assignee") or text(raw, "assignee_id"),
+        opened_at=opened_at,
+        first_replied_at=_after(opened_at, metrics, "reply_time_in_minutes"),
+        solved_at=moment(metrics, "solved_at") if status in _DONE else None,
+        closed_at=moment(metrics, "status_updated_at") if status == "closed" else None,
+        reopen_count=reopens,
+        reply_count=replies,
+        is_escalated=_is_escalated(raw, metrics, escalation_tags),
+        is_first_contact_resolved=_first_contact(status, reopens, replies),
+        satisfaction_pct=rating,
+        custom=_ticket_custom(raw, fields),
+        raw=raw,
+    )
+
+
+def _satisfaction(raw: JsonDict) -> SurveyResponseRecord:
+    return SurveyResponseRecord(
+        external_id=f"rating:{raw['id']}",
+        updated_at=moment(raw, "updated_at"),
+        contact_id=text(raw, "requester_id"),
+        kind="csat",
+        score=_rating(raw),
+        scale_min=0.0,
+        scale_max=100.0,
+        comment=text(raw, "comment"),
+        answered_at=moment(raw, "updated_at") or moment(raw, "created_at"),
+        custom=_some(raw, "ticket_id", "reason"),
+        raw=raw,
+    )
+
+
+def _survey(raw: JsonDict) -> SurveyResponseRecord:
+    answers = [each for each in raw.get("answers") or [] if isinstance(each, dict)]
+    rated = _rated(raw)
+    if not rated:
+        raise RecordError(
+            "The response has no rating.", code="missing_value", field="answers"
+        )
+    comments = (text(e, "value") for e in answers if e.get("type") == "open_ended")
+    tickets = [
+        str(each.get("zrn") or each.get("id") or "").rpartition(":")[2]
+        for each in raw.get("subjects") or []
+        if isinstance(each, dict) and "ticket" in str(each.get("zrn") or each["type"])
+    ]
+    return SurveyResponseRecord(
+        external_id=f"survey:{raw['id']}",
+        updated_at=max(
+            filter(None, (moment(e, "updated_at") for e in answers)), default=None
+        ),
+        contact_id=text(raw, "responder_id"),
+        kind="csat",
+        score=real(rated, "rating"),
+        scale_min=1.0,
+        scale_max=5.0,
+        comment=next(filter(None, comments), None),
+        answered_at=moment(rated, "updated_at") or moment(rated, "created_at"),
+        custom={"ticket_id": tickets[0]} if tickets else {},
+        raw=raw,
+    )
+
+
+def _metrics(raw: JsonDict) -> ObjectRecord:
+    return ObjectRecord(
+        external_id=str(raw["id"]),
+        kind="ticket_metrics",
+        updated_at=moment(raw, "updated_at"),
+        occurred_at=moment(raw, "created_at"),
+        custom=_some(raw, "ticket_id", "reopens", "replies", "solved_at"),
+        raw=raw,
+    )
+
+
+def _sla_event(raw: JsonDict) -> ObjectRecord:
+    policy = (raw.get("sla") or {}).get("policy") or {}
+    return ObjectRecord(
+        external_id=str(raw["id"]),
+        kind="sla_events",
+        updated_at=moment(raw, "time"),
+        deleted=flag(raw, "deleted") is True,
+        occurred_at=moment(raw, "time"),
+        custom={
+            **_some(raw, "ticket_id", "metric", "type", "instance_id"),
+            **({"policy": policy["title"]} if policy.get("title") else {}),
+        },
+        raw=raw,
+    )
+
+
+_MAKERS: dict[str, Callable[[JsonDict], AnyRecord]] = {
+    "organizations": _organization,
+    "users": _user,
+    "satisfaction_ratings": _satisfaction,
+    "survey_responses": _survey,
+    "ticket_metrics": _metrics,
+    "sla_events": _sla_event,
+}
+
+
+def _rating(raw: JsonDict) -> float | None:
+    """good -> 100, bad -> 0, also with comment; None while it is only offered."""
+    score = str(raw.get("score") or "").split("_")[0]
+    return _RATINGS.get(score)
+
+
+def _rated(raw: JsonDict) -> JsonDict:
+    """The answer that holds the rating; {} where there is none."""
+    for each in raw.get("answers") or []:
+        if isinstance(each, dict) and each.get("type") == "rating_scale":
+            return each if each.get("rating") is not None else {}
+    return {}
+
+
+def _first_contact(
+    status: str | None, reopens: int | None, replies: int | None
+) -> bool | None:
+    """Solved with one public reply at most and never opened again; None before it is
+    solved, or where the metrics are missing."""
+    if status not in _DONE or reopens is None or replies is None:
+        return None
+    return reopens == 0 and replies <= 1
+
+
+def _is_escalated(
+    raw: JsonDict, metrics: JsonDict, escalation_tags: frozenset[str]
+) -> bool | None:
+    """Marked by a tag, or handed from one group to another; None if neither tags nor
+    metrics came."""
+    tags = raw.get("tags")
+    if isinstance(tags, list) and escalation_tags & {str(t).lower() for t in tags}:
+        return True
+    stations = whole(metrics, "group_stations")
+    if stations is None:
+        return False if isinstance(tags, list) else None
+    return stations > 1
+
+
+def _after(opened_at: datetime | None, metrics: JsonDict, name: str) -> datetime | None:
+    """Opening time plus a metric in calendar minutes."""
+    spans = metrics.get(name) or {}
+    minutes = real(spans, "calendar") if isinstance(spans, dict) else None
+    if opened_at is None or minutes is None:
+        return None
+    return opened_at + timedelta(minutes=minutes)
+
+
+def _custom(raw: JsonDict, name: str) -> JsonDict:
+    values = raw.get(name)
+    found = _filled(values) if isinstance(values, dict) else {}
+    return found | _some(raw, "external_id")
+
+
+def _ticket_custom(raw: JsonDict, fields: Names) -> JsonDict:
+    values = raw.get("custom_fields")
+    if not isinstance(values, list):
+        return _some(raw, "external_id", "type")
+    given = {
+        fields.get(str(each["id"]), str(each["id"])): each.get("value")
+        for each in values
+        if isinstance(each, dict) and "id" in each
+    }
+    return _filled(given) | _some(raw, "external_id", "type")
+
+
+def _some(raw: JsonDict, *names: str) -> JsonDict:
+    return _filled({name: raw.get(name) for name in names})
+
+
+def _filled(values: Mapping[str, Any]) -> JsonDict:
+    return {k: v for k, v in values.items() if v not in (None, "", [])}

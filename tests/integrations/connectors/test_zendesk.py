@@ -1,0 +1,577 @@
+"""The Zendesk connector: records, four ways of paging, sign-in, surveys, limits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from churnguard.errors import AuthenticationError, ConfigError, RecordError
+from churnguard.records import (
+    ContactRecord,
+    CustomerRecord,
+    ObjectRecord,
+    SurveyResponseRecord,
+    TicketRecord,
+)
+from integrations.connectors.base import Page, ReadRequest, Stream
+from integrations.connectors.zendesk.account import base_url_of
+from integrations.connectors.zendesk.connector import ZendeskConnector
+from integrations.connectors.zendesk.records import record_of
+from integrations.http import Client
+from integrations.netguard import Guard
+from integrations.oauth import authorization_url
+from tests.fakes.base import CANARY
+from tests.fakes.server import FakeServer, Response
+from tests.fakes.zendesk import ZendeskFake
+
+PAYLOADS = Path(__file__).resolve().parents[2] / "payloads" / "zendesk"
+NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
+TAGS = frozenset({"escalated"})
+STREAMS = {stream.name: stream for stream in ZendeskConnector.streams}
+
+
+def payload(name: str) -> Any:
+    return json.loads((PAYLOADS / f"{name}.json").read_text())
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@dataclass
+class Setup:
+    """A fake account being served, and connectors for it."""
+
+    fake: ZendeskFake
+    server: FakeServer
+    now: datetime = NOW
+
+    def connector(self, **settings: Any) -> ZendeskConnector:
+        secrets = {**self.fake.secrets(), "api_token": f"key-{CANARY}"}
+        if settings.get("auth_flow") == "client_credentials":
+            secrets = {"client_secret": secrets["client_secret"]}
+        return ZendeskConnector(
+            settings={**self.fake.settings(self.server.url), **settings},
+            secrets=secrets,
+            client=Client(
+                adapter="zendesk",
+                guard=Guard(allow_private=("127.0.0.1",)),
+                secrets=list(secrets.values()),
+                sleep=lambda _s: None,
+            ),
+            now=lambda: self.now,
+        )
+
+    def read(self, name: str, mode: str = "full", **options: Any) -> list[Page]:
+        request = ReadRequest(mode=mode, **options)  # type: ignore[arg-type]
+        return list(self.connector().read(STREAMS[name], request))
+
+    def queries(self, path: str) -> list[dict[str, str]]:
+        return [c.query for c in self.server.calls if c.path == f"/api/v2{path}"]
+
+
+@pytest.fixture
+def setup() -> Iterator[Setup]:
+    fake = ZendeskFake()
+    with fake.serve() as server:
+        yield Setup(fake, server)
+
+
+def ids(pages: list[Page]) -> list[str]:
+    return [record.external_id for page in pages for record in page.records]
+
+
+def ticket(**changes: Any) -> TicketRecord:
+    """The payload's ticket with other values; metrics in metric_set."""
+    raw = payload("ticket")
+    raw["metric_set"].update(changes.pop("metric_set", {}))
+    raw.update(changes)
+    made = record_of("tickets", raw, {}, TAGS)
+    assert isinstance(made, TicketRecord)
+    return made
+
+
+# --- records --------------------------------------------------------------------------
+
+
+def test_a_ticket_has_response_resolution_and_escalation() -> None:
+    raw = payload("ticket")
+
+    assert record_of("tickets", raw, {"27642": "Build"}, TAGS) == TicketRecord(
+        external_id="35436",
+        updated_at=at("2026-01-03T09:30:00"),
+        customer_id="509974",
+        contact_id="20978392",
+        subject="Export fails",
+        status="closed",
+        priority="high",
+        channel="email",
+        team="98738",
+        assignee="235323",
+        opened_at=at("2026-01-02T08:00:00"),
+        first_replied_at=at("2026-01-02T08:42:00"),
+        solved_at=at("2026-01-02T09:10:00"),
+        closed_at=at("2026-01-03T09:30:00"),
+        reopen_count=0,
+        reply_count=1,
+        is_escalated=True,
+        is_first_contact_resolved=True,
+        satisfaction_pct=100.0,
+        custom={
+            "Build": "745",
+            "27650": ["a", "b"],
+            "external_id": "ahg35h3jh",
+            "type": "incident",
+        },
+        raw=raw,
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, True),
+        ({"metric_set": {"replies": 2}}, False),
+        ({"metric_set": {"reopens": 1}}, False),
+        ({"status": "pending"}, None),
+        ({"metric_set": {"replies": None}}, None),
+    ],
+)
+def test_first_contact_resolution(
+    changes: dict[str, Any], expected: bool | None
+) -> None:
+    assert ticket(**changes).is_first_contact_resolved is expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"tags": ["ESCALATED"]}, True),
+        ({"tags": []}, False),
+        ({"tags": [], "metric_set": {"group_stations": 2}}, True),
+        ({"tags": None, "metric_set": {"group_stations": None}}, None),
+    ],
+)
+def test_escalation_is_a_tag_or_another_group(
+    changes: dict[str, Any], expected: bool | None
+) -> None:
+    assert ticket(**changes).is_escalated is expected
+
+
+@pytest.mark.parametrize(
+    ("told", "ours"),
+    [("new", "open"), ("hold", "on_hold"), ("solved", "solved"), ("brandnew", None)],
+)
+def test_statuses(told: str, ours: str | None) -> None:
+    made = ticket(status=told)
+
+    assert (made.status, made.deleted) == (ours, False)
+
+
+def test_a_deleted_ticket_and_an_open_one_keep_no_end() -> None:
+    assert ticket(status="deleted").deleted
+    made = ticket(status="open")
+    assert (made.solved_at, made.closed_at) == (None, None)
+
+
+@pytest.mark.parametrize("score", ["offered", "unoffered", None])
+def test_an_offered_rating_is_no_answer(score: str | None) -> None:
+    assert ticket(satisfaction_rating={"score": score}).satisfaction_pct is None
+
+
+def test_an_organization_becomes_a_customer() -> None:
+    raw = payload("organization")
+
+    assert record_of("organizations", raw, {}, TAGS) == CustomerRecord(
+        external_id="509974",
+        updated_at=at("2026-01-01T00:00:00"),
+        name="Globex",
+        domain="globex.example",
+        custom={"tier": "gold", "seats": 40, "external_id": "0015g00000XyZ"},
+        raw=raw,
+    )
+
+
+def test_a_user_becomes_a_contact_and_an_inactive_one_is_deleted() -> None:
+    raw = payload("user")
+
+    assert record_of("users", raw, {}, TAGS) == ContactRecord(
+        external_id="20978392",
+        updated_at=at("2026-01-02T07:59:00"),
+        customer_id="509974",
+        email="tom@globex.example",
+        name="Tom Globe",
+        phone="+49 30 555",
+        role="end-user",
+        joined_at=at("2025-06-01T10:00:00"),
+        custom={"seat": "Buyer", "external_id": "crm-77"},
+        raw=raw,
+    )
+    gone = record_of("users", {**raw, "active": False}, {}, TAGS)
+    assert isinstance(gone, ContactRecord)
+    assert gone.deleted
+
+
+def test_both_kinds_of_satisfaction_become_survey_responses() -> None:
+    rating, response = payload("satisfaction_rating"), payload("survey_response")
+
+    assert record_of("satisfaction_ratings", rating, {}, TAGS) == SurveyResponseRecord(
+        external_id="rating:62",
+        updated_at=at("2026-01-02T11:00:00"),
+        contact_id="20978392",
+        kind="csat",
+        score=0.0,
+        scale_min=0.0,
+        scale_max=100.0,
+        comment="Too slow",
+        answered_at=at("2026-01-02T11:00:00"),
+        custom={"ticket_id": 35436, "reason": "The issue took too long to resolve"},
+        raw=rating,
+    )
+    assert record_of("survey_responses", response, {}, TAGS) == SurveyResponseRecord(
+        external_id="survey:01HZY3M6Q0S8",
+        updated_at=at("2026-01-02T12:02:00"),
+        contact_id="20978392",
+        kind="csat",
+        score=4.0,
+        scale_min=1.0,
+        scale_max=5.0,
+        comment="Quick answer",
+        answered_at=at("2026-01-02T12:00:00"),
+        custom={"ticket_id": "35436"},
+        raw=response,
+    )
+
+
+def test_an_sla_breach_is_kept_with_its_policy() -> None:
+    raw = payload("metric_event")
+
+    assert record_of("sla_events", raw, {}, TAGS) == ObjectRecord(
+        external_id="926256957613",
+        kind="sla_events",
+        updated_at=at("2026-01-02T10:03:00"),
+        occurred_at=at("2026-01-02T10:03:00"),
+        custom={
+            "ticket_id": 35436,
+            "metric": "reply_time",
+            "type": "breach",
+            "instance_id": 1,
+            "policy": "Gold",
+        },
+        raw=raw,
+    )
+
+
+@pytest.mark.parametrize("name", sorted(STREAMS))
+def test_an_object_without_id_is_refused(name: str) -> None:
+    with pytest.raises(RecordError) as caught:
+        record_of(name, {"name": "x"}, {}, TAGS)
+
+    assert caught.value.field == "id"
+
+
+# --- exports --------------------------------------------------------------------------
+
+
+def test_tickets_come_with_metrics_and_names(setup: Setup) -> None:
+    fake = setup.fake
+    fake.groups = [{"id": 7, "name": "Second line"}]
+    fake.ticket_fields = [
+        {"id": 1, "title": "Subject", "removable": False},
+        {"id": 27642, "title": "Build", "raw_title": "Build", "removable": True},
+    ]
+    fake.put(
+        fake.tickets,
+        1,
+        status="solved",
+        assignee_id=900,
+        group_id=7,
+        custom_fields=[{"id": 27642, "value": "745"}],
+        tags=[],
+    )
+    fake.metric_sets["1"] = payload("ticket")["metric_set"]
+
+    ((made,),) = [page.records for page in setup.read("tickets")]
+
+    assert isinstance(made, TicketRecord)
+    assert (made.assignee, made.team) == ("ada@acme.example", "Second line")
+    assert made.custom == {"Build": "745"}
+    assert made.is_first_contact_resolved
+    (query,) = setup.queries("/incremental/tickets/cursor.json")
+    assert query["include"] == "metric_sets,users,groups"
+    # What was quarantined can be read again from the raw object alone.
+    assert setup.connector().parse(STREAMS["tickets"], made.raw) == made
+
+
+def test_a_cursor_export_goes_on_from_its_cursor_and_not_from_updated_at(
+    setup: Setup,
+) -> None:
+    fake = setup.fake
+    for number in range(3):
+        fake.put(fake.tickets, number + 1, status="open")
+    first = setup.read("tickets", batch_size=2)
+    fake.tick()
+    fake.put(fake.tickets, 9, status="open")
+    # Generated now, though it was changed before everything else.
+    fake.tickets["9"]["updated_at"] = "2020-01-01T00:00:00Z"
+
+    later = setup.read("tickets", "incremental", cursor=first[-1].cursor)
+
+    assert len(first) == 2
+    assert ids(later) == ["9"]
+    assert "start_time" not in setup.queries("/incremental/tickets/cursor.json")[-1]
+    again = setup.read("tickets", "incremental", cursor=later[-1].cursor)
+    assert (ids(again), again[-1].cursor) == ([], later[-1].cursor)
+
+
+def test_staff_is_no_contact(setup: Setup) -> None:
+    setup.fake.put(setup.fake.objects, 1, name="A", role="agent", active=True)
+    setup.fake.put(setup.fake.objects, 2, name="B", role="end-user", active=True)
+
+    (page,) = setup.read("users")
+
+    assert (ids([page]), page.filtered) == (["2"], 1)
+
+
+def test_the_time_export_ends_though_it_always_names_a_next_page(
+    setup: Setup,
+) -> None:
+    fake = setup.fake
+    fake.export_page = 2
+    for number in range(5):
+        fake.put(fake.organizations, number + 1, name=f"O{number}")
+        fake.tick()
+
+    pages = setup.read("organizations")
+
+    assert set(ids(pages)) == {"1", "2", "3", "4", "5"}
+    last = fake.organizations["5"]["generated_timestamp"]
+    assert pages[-1].cursor == {"start": last}
+    # The edge is read again.
+    assert ids(setup.read("organizations", cursor=pages[-1].cursor)) == ["5"]
+
+
+def test_a_second_with_more_organizations_than_a_page_is_listed_instead(
+    setup: Setup,
+) -> None:
+    fake = setup.fake
+    fake.export_page = 3
+    for number in range(7):
+        fake.put(fake.organizations, number + 1, name=f"O{number}")
+    fake.tick()
+    fake.put(fake.organizations, 8, name="later")
+
+    pages = setup.read("organizations", batch_size=4)
+
+    assert set(ids(pages)) == {str(n) for n in range(1, 9)}
+    (middle,) = [p.cursor for p in pages if p.cursor.get("list") == "4"]
+    assert set(ids(setup.read("organizations", batch_size=4, cursor=middle))) == {
+        *"5678"
+    }
+
+
+def test_organizations_that_are_gone_are_found_by_their_list(setup: Setup) -> None:
+    for number in range(3):
+        setup.fake.put(setup.fake.organizations, number + 1, name="O")
+
+    listed = setup.connector().list_ids(STREAMS["organizations"])
+
+    assert list(listed) == [["1", "2", "3"]]
+
+
+def test_no_export_starts_within_the_last_minute(setup: Setup) -> None:
+    setup.read("users", since=NOW + timedelta(days=1))
+    setup.read("organizations", since=NOW + timedelta(days=1))
+
+    for path in ("/incremental/users/cursor.json", "/incremental/organizations.json"):
+        (query,) = setup.queries(path)
+        assert int(query["start_time"]) <= NOW.timestamp() - 60
+
+
+def test_a_back_fill_reads_its_range_only(setup: Setup) -> None:
+    fake = setup.fake
+    setup.now = datetime(2026, 2, 1, tzinfo=UTC)
+    for number in range(6):
+        fake.put(fake.tickets, number + 1, status="open")
+        fake.clock += timedelta(days=1)
+
+    since, until = at("2026-01-06T00:00:00"), at("2026-01-08T00:00:00")
+    pages = setup.read("tickets", "incremental", batch_size=1, since=since, until=until)
+
+    assert ids(pages) == ["2", "3"]
+    assert len(pages) == 3
+
+
+# --- lists ----------------------------------------------------------------------------
+
+
+def test_sla_events_are_read_from_the_last_one_on(setup: Setup) -> None:
+    raw = payload("metric_event")
+    setup.fake.metric_events = [
+        {**raw, "id": n, "type": kind}
+        for n, kind in enumerate(("activate", "apply_sla", "breach", "measure"))
+    ]
+
+    pages = setup.read("sla_events", batch_size=3)
+
+    assert ids(pages) == ["1", "2"]
+    assert sum(page.filtered for page in pages) == 2
+    start = int(at("2026-01-02T10:03:00").timestamp())
+    assert pages[-1].cursor == {"since": start}
+    setup.read("sla_events", "incremental", cursor=pages[-1].cursor)
+    query = setup.queries("/incremental/ticket_metric_events")[-1]
+    assert query["start_time"] == str(start)
+
+
+def test_ratings_are_read_again_for_thirty_days_because_they_change(
+    setup: Setup,
+) -> None:
+    raw = payload("satisfaction_rating")
+    setup.fake.ratings = [raw, {**raw, "id": 63, "score": "offered"}]
+
+    (page,) = setup.read("satisfaction_ratings")
+
+    assert (ids([page]), page.filtered) == (["rating:62"], 1)
+    setup.read("satisfaction_ratings", "incremental", cursor=page.cursor)
+    since = int(setup.queries("/satisfaction_ratings")[-1]["start_time"])
+    behind = NOW - datetime.fromtimestamp(since, UTC)
+    assert timedelta(days=30) <= behind < timedelta(days=30, minutes=2)
+
+
+def test_survey_responses_are_asked_for_in_milliseconds(setup: Setup) -> None:
+    setup.fake.surveys = [payload("survey_response"), {"id": "x", "answers": []}]
+
+    (page,) = setup.read("survey_responses")
+    setup.read("survey_responses", "incremental", cursor=page.cursor)
+
+    assert (ids([page]), page.filtered) == (["survey:01HZY3M6Q0S8"], 1)
+    query = setup.queries("/guide/survey_responses")[-1]
+    assert int(query["filter[created_at_start]"]) == page.cursor["since"] * 1000
+
+
+def test_only_the_surveys_an_account_has_are_chosen_at_first(setup: Setup) -> None:
+    setup.fake.user_fields = [{"id": 1, "key": "seat", "type": "text", "title": "Seat"}]
+
+    found = {stream.name: stream for stream in setup.connector().discover()}
+
+    assert found["satisfaction_ratings"].selected_by_default
+    assert not found["survey_responses"].selected_by_default
+    assert [c.name for c in found["users"].columns] == ["user_fields.seat"]
+    with pytest.raises(ConfigError, match="either"):
+        setup.read("survey_responses")
+
+
+def test_ticket_metrics_are_objects(setup: Setup) -> None:
+    setup.fake.metric_sets["1"] = payload("ticket")["metric_set"]
+
+    (page,) = setup.read("ticket_metrics")
+
+    (made,) = page.records
+    assert isinstance(made, ObjectRecord)
+    assert (made.external_id, made.custom["ticket_id"]) == ("33", 35436)
+
+
+# --- signing in -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flow", ["client_credentials", "oauth", "api_token"])
+def test_every_way_to_sign_in_works(setup: Setup, flow: str) -> None:
+    connector = setup.connector(auth_flow=flow, email="ada@acme.example")
+
+    assert connector.check().endswith("as Ada Admin (admin).")
+
+
+def test_a_refresh_gives_a_new_pair_and_the_old_one_is_dead(setup: Setup) -> None:
+    setup.fake.expire_token()
+    connector = setup.connector()
+
+    assert connector.check()
+    setup.fake.expire_token()
+    assert connector.check()
+    spent = [c.json()["refresh_token"] for c in setup.server.calls if "oauth" in c.path]
+    assert spent == [f"rt-{CANARY}-1", f"rt-{CANARY}-2"]
+
+
+def test_a_visitor_is_not_a_connection(setup: Setup) -> None:
+    setup.fake.me = {"id": None, "name": "Anonymous user", "role": "end-user"}
+
+    with pytest.raises(AuthenticationError):
+        setup.connector().check()
+
+
+def test_an_agent_is_told_that_exports_need_an_admin(setup: Setup) -> None:
+    setup.fake.me["role"] = "agent"
+
+    with pytest.raises(ConfigError, match="administrator"):
+        setup.connector().check()
+
+
+def test_api_tokens_end_in_april_2027(setup: Setup) -> None:
+    setup.now = datetime(2027, 5, 1, tzinfo=UTC)
+
+    with pytest.raises(ConfigError, match="client credentials"):
+        setup.connector(auth_flow="api_token", email="ada@acme.example").check()
+
+
+def test_a_token_with_a_wrong_scope_names_the_scope(setup: Setup) -> None:
+    setup.fake.refused["/incremental/tickets/cursor.json"] = Response(
+        403, {"error": {"title": "Forbidden", "message": "You do not have access"}}
+    )
+
+    with pytest.raises(ConfigError, match="scope “read”"):
+        setup.read("tickets")
+
+
+def test_connect_is_offered_for_people_only() -> None:
+    settings = {"subdomain": "acme1700000000", "client_id": "cg", "auth_flow": "oauth"}
+
+    app = ZendeskConnector.oauth_app(settings, {})
+
+    assert app is not None
+    url = authorization_url(app, redirect_uri="https://x.example/cb", state="s")
+    assert url.startswith("https://acme1700000000.zendesk.com/oauth/authorizations/new")
+    assert ZendeskConnector.oauth_app({"subdomain": "acme"}, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "base"),
+    [
+        ({"subdomain": "acme"}, "https://acme.zendesk.com"),
+        ({"subdomain": "https://Acme.zendesk.com/agent"}, "https://acme.zendesk.com"),
+        ({"base_url": "https://help.acme.example/"}, "https://help.acme.example"),
+    ],
+)
+def test_addresses(given: dict[str, str], base: str) -> None:
+    assert base_url_of(given) == base
+
+
+@pytest.mark.parametrize("name", ["", "acme.evil.example", "a/b@c", "-x"])
+def test_a_subdomain_cannot_lead_elsewhere(name: str) -> None:
+    if name == "a/b@c":
+        assert base_url_of({"subdomain": name}) == "https://a.zendesk.com"
+        return
+    with pytest.raises(ConfigError):
+        base_url_of({"subdomain": name})
+
+
+def test_the_page_size_stays_within_zendesks_limits(setup: Setup) -> None:
+    setup.fake.ratings = [payload("satisfaction_rating")]
+
+    setup.read("users", batch_size=5000)
+    setup.read("satisfaction_ratings", batch_size=5000)
+
+    assert setup.queries("/incremental/users/cursor.json")[0]["per_page"] == "1000"
+    assert setup.queries("/satisfaction_ratings")[0]["page[size]"] == "100"
+
+
+def test_the_streams_name_what_they_stand_on() -> None:
+    def known(stream: Stream) -> bool:
+        return set(stream.depends_on) <= set(STREAMS)
+
+    assert all(map(known, STREAMS.values()))
