@@ -22,7 +22,9 @@ from analytics import definition, health
 from analytics import facts as fact_table
 from analytics.definition import METRICS
 from analytics.models import ScoreDefinition
+from analytics.revenue import mrr, pieces
 from analytics.score_notes import ScoredCustomer, publish_changes
+from churnguard.models import Organization
 
 log = logging.getLogger(__name__)
 
@@ -281,16 +283,11 @@ def _store(
         "  trend = s.score - (SELECT h.score FROM an_health_score h "
         "    WHERE h.customer_id = s.customer_id AND h.at <= %(week)s "
         "    ORDER BY h.at DESC LIMIT 1) "
-        "FROM score_stage s LEFT JOIN (SELECT cs.customer_id, sum(b.mrr_minor) AS mrr "
-        "  FROM cg_subscription b JOIN cg_customer_source cs "
-        "  ON cs.id = b.customer_source_id "
-        "  WHERE cs.customer_id = ANY(%(ids)s::bigint[]) "
-        "  AND b.status IN ('active', 'past_due') AND b.deleted_at IS NULL "
-        "  AND (b.ended_at IS NULL OR b.ended_at > %(now)s) GROUP BY 1) m "
+        f"FROM score_stage s LEFT JOIN ({pieces.of_customers(pieces.CUSTOMER_MRR)}) m "
         "  ON m.customer_id = s.customer_id "
         "WHERE c.id = s.customer_id",
         {
-            "now": now,
+            **mrr.mrr_parameters(Organization.objects.get(pk=org_id), now, now),
             "week": now - timedelta(days=7),
             "ids": f"{{{','.join(str(one.id) for one in customers)}}}",
         },

@@ -4,6 +4,7 @@ from django.urls import include, path
 
 from analytics import api, views
 from analytics.predict import urls as predict_urls
+from analytics.revenue import urls as revenue_urls
 
 urlpatterns = [
     path("api/v1/customers", api.CustomersView.as_view(), name="api-customers"),
@@ -18,6 +19,7 @@ urlpatterns = [
         name="api-usage-trends",
     ),
     *predict_urls.urlpatterns,
+    *revenue_urls.urlpatterns,
     path("customers/", views.customers, name="customers"),
     path("customers/<str:customer_id>/", views.customer, name="customer"),
     path("customers/<str:customer_id>/recompute/", views.recompute, name="recompute"),
