@@ -239,6 +239,7 @@ CHURNGUARD_LOOPS: dict[str, float] = {
     "analytics.batch.tick": 30.0,
     "analytics.predict.jobs.work": 10.0,
     "monitoring.watch.tick": 5.0,
+    "monitoring.quality.daily.tick": 5.0,
     "monitoring.prune.tick": 3600.0,
 }
 """Dotted function -> seconds between calls; each runs in a thread of its own in every

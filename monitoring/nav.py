@@ -1,3 +1,6 @@
 """Navigation entries of the monitoring pages: (group, label, url name, order)."""
 
-NAV: list[tuple[str, str, str, int]] = [("", "Overview", "overview", 0)]
+NAV: list[tuple[str, str, str, int]] = [
+    ("", "Overview", "overview", 0),
+    ("Data", "Data quality", "quality", 40),
+]

@@ -21,6 +21,7 @@ RULES: tuple[tuple[str, str, timedelta], ...] = (
         timedelta(days=30),
     ),
     ("cg_notice", "resolved_at < %s", timedelta(days=90)),
+    ("mon_quality_day", "measured_at < %s", timedelta(days=400)),
     ("django_session", "expire_date < %s", timedelta(0)),
 )
 """Table, condition on a moment, how long rows are kept after it."""

@@ -1,6 +1,6 @@
 """Addresses of the monitoring app: probes, metrics, the dashboard APIs."""
 
-from django.urls import path
+from django.urls import include, path
 
 from monitoring import admin_api, api, views
 from monitoring.metrics import metrics
@@ -37,4 +37,5 @@ urlpatterns = [
         name="api-admin-performance",
     ),
     path("metrics", metrics, name="metrics"),
+    path("", include("monitoring.quality.urls")),
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from integrations.ingest.views import IngestView
-from integrations.status_api import DataStatusView, QualityMetricsView
+from integrations.status_api import DataStatusView
 
 urlpatterns = [
     path(
@@ -17,10 +17,5 @@ urlpatterns = [
         "api/v1/data/status/<str:source_system>",
         DataStatusView.as_view(),
         name="data-status",
-    ),
-    path(
-        "api/v1/data/quality/metrics",
-        QualityMetricsView.as_view(),
-        name="data-quality",
     ),
 ]
