@@ -75,7 +75,7 @@ class Uses:
         last = int(self.day.max()) if len(self.day) else day
         later = self.day >= day
         who, when = self.customer[later], self.day[later]
-        before = np.where(np.diff(who, prepend=-1) != 0, day, np.roll(when, 1))
+        before = np.where(np.diff(who, prepend=-1) != 0, day - 1, np.roll(when, 1))
         broken = when - before > self.horizon
         first_break = _spread(customers, who[broken][::-1], before[broken][::-1] + 1.0)
         newest = _spread(customers, who, when.astype(np.float64))

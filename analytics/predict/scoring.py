@@ -25,8 +25,12 @@ FloatArray = NDArray[np.float64]
 
 MOST_EXPLAINED = 20_000
 """The riskiest so many get reasons with every scoring; 64 forecasts each."""
-MOST_REASONS = 6
+MOST_RAISING = 4
+MOST_LOWERING = 2
+SMALLEST_EFFECT = 0.005
 CHUNK = 20_000
+MOVES_BY_ITSELF = {*GROUPS["tenure"], "days_to_renewal"}
+"""Features that follow the calendar: their shift says nothing."""
 KEEP_DAYS = 60
 """Predictions older than this stay only for the first day of a month."""
 
@@ -170,10 +174,13 @@ def _lines(
 def _told(
     found: explain.Explanation, place: int, values: FloatArray, reference: FloatArray
 ) -> tuple[float, str, str]:
-    """(base, groups, reasons) as `Prediction` stores them, strongest effect first."""
+    """(base, groups, reasons) as `Prediction` stores them: what raises the risk
+    first, strongest first."""
     owner = {name: group for group, names in GROUPS.items() for name in names}
     effects = found.features[place]
-    order = np.argsort(-np.abs(effects), kind="stable")[:MOST_REASONS]
+    order = np.argsort(-effects, kind="stable")
+    raising = [n for n in order[:MOST_RAISING] if effects[n] > SMALLEST_EFFECT]
+    lowering = [n for n in order[::-1][:MOST_LOWERING] if effects[n] < -SMALLEST_EFFECT]
     why = [
         [
             NAMES[n],
@@ -182,8 +189,7 @@ def _told(
             _plain(values[n]),
             _plain(reference[n]),
         ]
-        for n in order
-        if abs(effects[n]) > 0.005
+        for n in raising + lowering
     ]
     groups = dict(zip(found.group_names, found.groups[place].tolist(), strict=True))
     return float(found.base[place]), json.dumps(groups), json.dumps(why)
@@ -253,7 +259,7 @@ def _drift(row: ModelVersion, x: FloatArray) -> list[dict[str, Any]]:
     for name, stored, column in zip(NAMES, row.bins, x.T, strict=True):
         bins = drift.Bins(np.array(stored["edges"]), np.array(stored["shares"]))
         shift = drift.shift(name, bins, column)
-        if name not in GROUPS["tenure"][1:]:
+        if name not in MOVES_BY_ITSELF:
             found.append(
                 {"name": name, "psi": round(shift.psi, 4), "state": shift.state}
             )

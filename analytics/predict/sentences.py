@@ -34,13 +34,20 @@ def _day(day: date) -> str:
     return f"{day.day} {day:%b %Y}"
 
 
-def _since(noun: str, days: int) -> _Say:
+def _since(noun: str, days: int, one: str = "") -> _Say:
+    """noun: plural; one: singular where it is not just without the last letter."""
+
     def say(value: float, usual: float, cutoff: date) -> str:
         begin = _day(cutoff - timedelta(days=days))
         count = _n(value) if value else "No"
-        return f"{count} {noun} since {begin}{_usual(_n, usual)}."
+        what = (one or noun[:-1]) if value == 1 else noun
+        return f"{count} {what} since {begin}{_usual(_n, usual)}."
 
     return say
+
+
+def _days(value: float) -> str:
+    return "1 day" if _n(value) == "1" else f"{_n(value)} days"
 
 
 def _last(noun: str, none: str) -> _Say:
@@ -48,10 +55,7 @@ def _last(noun: str, none: str) -> _Say:
         if np.isnan(value):
             return f"{none} on record by {_day(cutoff)}."
         at = _day(cutoff - timedelta(days=int(value)))
-        return (
-            f"Last {noun} on {at}, {_n(value)} days ago"
-            f"{_usual(lambda x: f'{_n(x)} days', usual)}."
-        )
+        return f"Last {noun} on {at}, {_days(value)} ago{_usual(_days, usual)}."
 
     return say
 
@@ -114,7 +118,7 @@ TEXTS: dict[str, _Say] = {
     "usage_trend": _move("Use a day", 28),
     "users_28": _since("active users", 28),
     "users_trend": _move("Active users", 28),
-    "features_28": _since("kinds of events used", 28),
+    "features_28": _since("kinds of events used", 28, "kind of event used"),
     "features_trend": _move("Kinds of events used", 28),
     "usual_gap_days": _now("Days between uses", ""),
     "gap_ratio": _gap,
@@ -124,7 +128,7 @@ TEXTS: dict[str, _Say] = {
     "days_to_renewal": _renewal,
     "failed_payments_90": _since("failed payments", 90),
     "overdue_invoices": _now("Overdue invoices:"),
-    "late_payments_180": _since("invoices paid late", 180),
+    "late_payments_180": _since("invoices paid late", 180, "invoice paid late"),
     "billed_last": _now("Last invoice:"),
     "billed_change": _move("Invoice amount", 90),
     "tickets_28": _since("support tickets", 28),
@@ -135,7 +139,9 @@ TEXTS: dict[str, _Say] = {
     "ticket_rating_180": _now("Ticket rating", " %"),
     "conversations_90": _since("conversations", 90),
     "days_since_conversation": _last("conversation", "No conversation"),
-    "mails_answered_90": _since("mails opened or clicked", 90),
+    "mails_answered_90": _since(
+        "mails opened or clicked", 90, "mail opened or clicked"
+    ),
     "days_since_mail": _last("mail opened", "No mail opened"),
     "survey_last": _now("Newest survey answer", " %"),
     "survey_mean_365": _now("Mean survey answer", " %"),
