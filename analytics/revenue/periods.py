@@ -54,6 +54,7 @@ class Question:
                 continue
             if text and not 1990 <= days[name].year <= 2100:
                 fields[name] = "a year from 1990 to 2100"
+                del days[name]
         last = days.get("to", today)
         usual = _months_before(last.replace(day=1), 11)
         if interval == "day":

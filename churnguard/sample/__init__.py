@@ -11,6 +11,7 @@ from churnguard.sample.company import SampleCompany, Truth, generate, live_event
 from churnguard.sample.exports import EXPORTS, mappings
 from churnguard.sample.faults import FileFacts
 from churnguard.sample.names import VENDOR
+from churnguard.sample.rates import exchange_rates
 from churnguard.sample.world import BILLING, CRM, PRODUCT, SOURCES, SUPPORT
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "FileFacts",
     "SampleCompany",
     "Truth",
+    "exchange_rates",
     "generate",
     "live_events",
     "mappings",

@@ -53,6 +53,7 @@ class Command(BaseCommand):
             return
         made_at = datetime.now(UTC).replace(microsecond=0)
         company = sample.generate(SEED, made_at)
+        self._load_rates(organization, made_at)
         self._load_files(organization, company)
         self._load_events(company)
         self._wait_for_scores(organization)
@@ -96,6 +97,16 @@ class Command(BaseCommand):
             }
         )
         return organization
+
+    # --- exchange rates, as an admin would set them ---
+    def _load_rates(self, organization: Organization, made_at: datetime) -> None:
+        # Late: the kernel knows the apps above it here alone.
+        from analytics.revenue import changes, rates
+
+        given = rates.parse_rates(
+            sample.exchange_rates(made_at), organization.base_currency
+        )
+        changes.change_rates("system", organization, given, origin="sample")
 
     # --- the exports, by the file connector ---
     def _load_files(
