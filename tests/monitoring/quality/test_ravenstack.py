@@ -75,7 +75,8 @@ def true_faults(folder: Path) -> dict[str, int]:
         kept.setdefault(row["usage_id"], row)
     contents = {tuple(sorted(row.items())) for row in usage}
     used = [(row, subscriptions[row["subscription_id"]]) for row in kept.values()]
-    natural_key = "account_id plan_tier start_date mrr_amount billing_frequency".split()
+    natural_key = ["account_id", "plan_tier", "start_date", "mrr_amount"]
+    natural_key += ["billing_frequency"]
     natural = Counter(
         tuple(row[name] for name in natural_key) for row in subscriptions.values()
     )
