@@ -5,4 +5,6 @@ NAV = [
     ("Customers", "Churn risk", "risk", 20),
     ("Customers", "Usage trends", "usage", 30),
     ("Customers", "Revenue", "revenue", 40),
+    ("Customers", "Support", "support", 45),
+    ("Customers", "Identity", "identity", 60),
 ]

@@ -3,6 +3,7 @@
 from django.urls import include, path
 
 from analytics import api, views
+from analytics.identity import urls as identity_urls
 from analytics.predict import urls as predict_urls
 from analytics.revenue import urls as revenue_urls
 
@@ -18,6 +19,7 @@ urlpatterns = [
         api.UsageTrendsView.as_view(),
         name="api-usage-trends",
     ),
+    *identity_urls.urlpatterns,
     *predict_urls.urlpatterns,
     *revenue_urls.urlpatterns,
     path("customers/", views.customers, name="customers"),
@@ -25,4 +27,5 @@ urlpatterns = [
     path("customers/<str:customer_id>/recompute/", views.recompute, name="recompute"),
     path("usage/", views.usage, name="usage"),
     path("", include("analytics.usage.urls")),
+    path("", include("analytics.support.urls")),
 ]

@@ -1,0 +1,1 @@
+"""The support report: volume, speed, outcome and satisfaction of tickets."""
