@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from analytics.identity.keys import BLOCKED, company_domain, mailbox
 
 RULES = ("manual", "foreign_id", "email", "domain")
+DECIDED = "a person said these are different"
+"""Reason of a conflict that needs no review any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,7 @@ class _Groups:
             return ""
         left, right = self.members[one], self.members[other]
         if any(self.cannot.get(i, set()) & right for i in left):
-            return "a person said these are different"
+            return DECIDED
         if not is_manual:
             sources = {self.by_id[i].source for i in left}
             if any(self.by_id[i].source in sources for i in right):

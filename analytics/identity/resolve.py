@@ -17,7 +17,13 @@ from typing import Any
 from django.db import connection, transaction
 from psycopg import Cursor
 
-from analytics.identity.partition import Identity, Partition, keys_of, partition
+from analytics.identity.partition import (
+    DECIDED,
+    Identity,
+    Partition,
+    keys_of,
+    partition,
+)
 from churnguard.resolve import resolve_customers
 
 log = logging.getLogger(__name__)
@@ -62,6 +68,25 @@ def resolve_now(org_id: int, identity_ids: Iterable[int], now: datetime) -> int:
         cur = wrapper.cursor
         cur.execute("SELECT pg_advisory_xact_lock(7220003, %s)", [org_id])
         return resolve_block(cur, org_id, sorted(set(identity_ids)), now)
+
+
+def preview(
+    cur: Cursor,
+    org_id: int,
+    ids: Iterable[int],
+    *,
+    must: Iterable[tuple[int, int]] = (),
+    cannot: Iterable[tuple[int, int]] = (),
+) -> Partition:
+    """What resolving would find with these decisions added; changes nothing."""
+    start = set(ids) | {pk for pair in (*must, *cannot) for pk in pair}
+    block = _reach(cur, org_id, start)
+    made = _decisions(cur, org_id, block)
+    return partition(
+        _load(cur, sorted(block)),
+        must=[*made["must"], *must],
+        cannot=[*made["cannot"], *cannot],
+    )
 
 
 def resolve_block(cur: Cursor, org_id: int, ids: list[int], now: datetime) -> int:
@@ -249,10 +274,12 @@ _MOVE = (
 def _review(
     cur: Cursor, org_id: int, block: set[int], found: Partition, now: datetime
 ) -> None:
-    """Open a review for each conflict; close open ones of this block that are gone."""
+    """Open a review for each conflict; close open ones of this block that are gone.
+    What a person has closed stays closed while it speaks of the same identities."""
     wanted: dict[tuple[str, str], Any] = {}
     for conflict in found.conflicts:
-        wanted.setdefault((conflict.rule, conflict.key[:500]), conflict)
+        if conflict.reason != DECIDED:
+            wanted.setdefault((conflict.rule, conflict.key[:500]), conflict)
     cur.execute(
         "SELECT id, rule, key, members::text FROM an_identity_review "
         "WHERE organization_id = %s AND resolved_at IS NULL",
@@ -272,7 +299,12 @@ def _review(
     for (rule, key), conflict in sorted(wanted.items()):
         cur.execute(
             "INSERT INTO an_identity_review (organization_id, rule, key, members, "
-            "reason, created_at, resolved_by) VALUES (%s, %s, %s, %s, %s, %s, '') "
+            "reason, created_at, resolved_by) SELECT n.*, '' FROM (VALUES ("
+            "%s::bigint, %s, %s, %s::jsonb, %s, %s::timestamptz)) n "
+            "(org, rule, key, members, reason, at) WHERE NOT EXISTS ("
+            "  SELECT 1 FROM an_identity_review r WHERE r.organization_id = n.org "
+            "  AND r.rule = n.rule AND r.key = n.key AND r.members = n.members "
+            "  AND r.resolved_at IS NOT NULL AND r.resolved_by <> 'system') "
             "ON CONFLICT (organization_id, rule, key) WHERE resolved_at IS NULL "
             "DO UPDATE SET members = excluded.members, reason = excluded.reason",
             [
