@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from analytics import queries, scoring, timeline, trends
+from analytics.identity.queries import of_customer
 from analytics.models import HealthScore
 from churnguard import audit, formats
 from churnguard.api import page_limit
@@ -106,6 +107,7 @@ def customer(request: HttpRequest, customer_id: str) -> HttpResponse:
             "customer": found,
             "health": health,
             "components": health.components,
+            "identities": of_customer(found),
             "changes": [
                 {"points": -change.points_lost, "sentence": change.sentence}
                 for change in health.changes

@@ -235,6 +235,7 @@ CHURNGUARD_LOOPS: dict[str, float] = {
     "integrations.runs.work": 0.5,
     "analytics.rollups.fold": 0.5,
     "analytics.identity.resolve.tick": 1.0,
+    "analytics.identity.suggestions.tick": 600.0,
     "analytics.scoring.score_stale": 1.0,
     "analytics.batch.tick": 30.0,
     "analytics.predict.jobs.work": 10.0,

@@ -19,6 +19,7 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from analytics.models import IdentityDecision, IdentityReview
 from churnguard.auth import create_api_key
 from churnguard.models import (
     Customer,
@@ -48,7 +49,14 @@ OPEN = {
 }
 """Addresses that answer people nobody knows (metrics: from this machine alone)."""
 
-OBJECTS_OF_NOBODY = {"stream", "timeframe", "source_system", "provider", "token"}
+OBJECTS_OF_NOBODY = {
+    "code",
+    "stream",
+    "timeframe",
+    "source_system",
+    "provider",
+    "token",
+}
 """Arguments that name no row of an organisation by themselves."""
 
 FREE_FOR_VIEWERS = {
@@ -138,6 +146,7 @@ def objects(org: Organization, alice: User) -> dict[str, str]:
         "key_id": key.public_id,
         "stream": stream.name,
         "timeframe": "7d",
+        "code": "ticket.subject.filled",
         "source_system": "web",
         "provider": "file",
         "token": "unknown-token",
@@ -147,7 +156,18 @@ def objects(org: Organization, alice: User) -> dict[str, str]:
 
 def extra_objects(org: Organization, customer: Customer) -> dict[str, str]:
     """Arguments of the analytics pages."""
-    return {"customer_segment": "all"}
+    ref = CustomerSource.objects.get(customer=customer)
+    decision = IdentityDecision.objects.create(
+        organization=org, first=ref, second=ref, verdict="must", decided_by=CANARY
+    )
+    review = IdentityReview.objects.create(
+        organization=org, rule="domain", key=CANARY, members=[ref.pk], reason=CANARY
+    )
+    return {
+        "customer_segment": "all",
+        "decision_id": str(decision.pk),
+        "review_id": str(review.pk),
+    }
 
 
 @pytest.fixture
