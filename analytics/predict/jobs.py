@@ -25,7 +25,9 @@ log = logging.getLogger(__name__)
 LOCK = 7_306_021_901
 MOST_ATTEMPTS = 3
 QUIET = timedelta(minutes=1)
-"""A first import is let finish before the first training looks at it."""
+LARGE = 500
+"""While batches of so many changes come in, the last one less than a minute ago, an
+import is under way and the first training waits for its end."""
 TRY_AGAIN = timedelta(days=1)
 
 
@@ -88,10 +90,10 @@ def start_first(now: datetime) -> int:
             "  AND (j.state IN ('queued', 'running') OR j.finished_at > %(again)s)) "
             "AND EXISTS (SELECT 1 FROM cg_batch b WHERE b.organization_id = o.id) "
             "AND NOT EXISTS (SELECT 1 FROM cg_batch b WHERE b.organization_id = o.id "
-            "  AND ((b.folded_at IS NULL AND b.events > 0 "
-            "        AND b.received_at > %(again)s) OR (b.received_at > %(quiet)s "
-            "  AND b.origin <> 'ingest')))",
-            {"again": now - TRY_AGAIN, "quiet": now - QUIET},
+            "  AND b.received_at > %(again)s AND (b.folded_at IS NULL AND b.events > 0 "
+            "    OR b.received_at > %(quiet)s "
+            "    AND b.inserted + b.updated >= %(large)s))",
+            {"again": now - TRY_AGAIN, "quiet": now - QUIET, "large": LARGE},
         )
         ids = [row[0] for row in cur.fetchall()]
         made = 0

@@ -55,7 +55,7 @@ def opponent(made: training.Trained, *, intercept: float = 0.0) -> champion.Cham
 
 
 def test_work_trains_scores_and_then_rests(org: Organization) -> None:
-    company.build(org, accounts=60)
+    company.build(org, accounts=45)
     org_without_data = Organization.objects.create(name="Empty")
 
     assert jobs.work(company.NOW) == 1
@@ -86,7 +86,7 @@ def test_work_trains_scores_and_then_rests(org: Organization) -> None:
 
 
 def test_a_new_training_needs_new_outcomes(org: Organization) -> None:
-    company.build(org, accounts=60)
+    company.build(org, accounts=45)
     jobs.train_now(org, company.NOW)
 
     again = jobs.train_now(org, company.NOW)
@@ -117,6 +117,21 @@ def test_a_short_history_is_left_alone(org: Organization) -> None:
 
     assert jobs.work(company.NOW) == 0
     assert not TrainingJob.objects.exists()
+
+
+def test_the_first_training_waits_for_the_import(org: Organization) -> None:
+    company.build(org, accounts=4)
+    Batch.objects.create(
+        organization=org,
+        source=Source.objects.get(),
+        origin="ingest",
+        fetched=5000,
+        inserted=5000,
+        received_at=company.NOW - timedelta(seconds=10),
+    )
+
+    assert jobs.start_first(company.NOW) == 0
+    assert jobs.start_first(company.NOW + timedelta(minutes=1)) == 1
 
 
 def test_a_rule_below_twenty_outcomes_has_no_figures() -> None:
