@@ -47,7 +47,7 @@ class QualityDaySerializer(serializers.Serializer[Any]):
     quarantined = serializers.DictField(child=serializers.IntegerField())
 
 
-class CheckSerializer(serializers.Serializer[Any]):
+class QualityCheckSerializer(serializers.Serializer[Any]):
     """One check as last measured. score_pct: share of the checked that passes."""
 
     code = serializers.CharField()
@@ -64,7 +64,7 @@ class CheckSerializer(serializers.Serializer[Any]):
     has_rows = serializers.BooleanField()
 
 
-class ScoreSerializer(serializers.Serializer[Any]):
+class QualityScoreSerializer(serializers.Serializer[Any]):
     """The newest measurement of an entity of a source; entity "" is the whole source.
     null = not measured."""
 
@@ -77,10 +77,10 @@ class ScoreSerializer(serializers.Serializer[Any]):
     dimensions = serializers.DictField(child=serializers.FloatField(allow_null=True))
     rows = serializers.IntegerField()
     measured_at = serializers.DateTimeField()
-    checks = CheckSerializer(many=True)
+    checks = QualityCheckSerializer(many=True)
 
 
-class TrendSerializer(serializers.Serializer[Any]):
+class QualityTrendSerializer(serializers.Serializer[Any]):
     source_system = serializers.CharField()
     day = serializers.DateField()
     score = serializers.FloatField(allow_null=True)
@@ -88,7 +88,7 @@ class TrendSerializer(serializers.Serializer[Any]):
     dimensions = serializers.DictField(child=serializers.FloatField(allow_null=True))
 
 
-class LimitsSerializer(serializers.Serializer[Any]):
+class QualityLimitsSerializer(serializers.Serializer[Any]):
     least_score = serializers.IntegerField(min_value=0, max_value=100)
     most_fall = serializers.IntegerField(min_value=1, max_value=100)
 
@@ -97,12 +97,12 @@ class QualitySerializer(serializers.Serializer[Any]):
     first_day = serializers.DateField()
     last_day = serializers.DateField()
     results = QualityDaySerializer(many=True)
-    scores = ScoreSerializer(many=True)
-    trend = TrendSerializer(many=True)
-    thresholds = LimitsSerializer()
+    scores = QualityScoreSerializer(many=True)
+    trend = QualityTrendSerializer(many=True)
+    thresholds = QualityLimitsSerializer()
 
 
-class FailingRowSerializer(serializers.Serializer[Any]):
+class QualityRowSerializer(serializers.Serializer[Any]):
     external_id = serializers.CharField()
     source = serializers.CharField()
     customer_id = serializers.CharField(allow_null=True)
@@ -110,12 +110,12 @@ class FailingRowSerializer(serializers.Serializer[Any]):
     url = serializers.CharField(help_text="Page that shows it; may be empty.")
 
 
-class FailingPageSerializer(serializers.Serializer[Any]):
-    results = FailingRowSerializer(many=True)
+class QualityRowPageSerializer(serializers.Serializer[Any]):
+    results = QualityRowSerializer(many=True)
     next = serializers.CharField(allow_null=True)
 
 
-class AskedSerializer(serializers.Serializer[Any]):
+class QualityAskedSerializer(serializers.Serializer[Any]):
     status = serializers.ChoiceField(["asked"])
 
 
@@ -172,7 +172,7 @@ class FailingRowsView(APIView):
             OpenApiParameter("source", str, description="One source only."),
             *PAGE,
         ],
-        responses={200: FailingPageSerializer, **ERRORS},
+        responses={200: QualityRowPageSerializer, **ERRORS},
     )
     def get(self, request: Request, code: str) -> Response:
         """Oldest first, a keyset page; checked at the moment of the call."""
@@ -184,7 +184,7 @@ class FailingRowsView(APIView):
             limit=page_limit(request.query_params.get("limit")),
         )
         body = {"results": found, "next": following}
-        return Response(FailingPageSerializer(body).data)
+        return Response(QualityRowPageSerializer(body).data)
 
 
 class MeasureView(APIView):
@@ -195,7 +195,7 @@ class MeasureView(APIView):
         tags=["data"],
         summary="Measure the quality now",
         request=None,
-        responses={202: AskedSerializer, **ERRORS},
+        responses={202: QualityAskedSerializer, **ERRORS},
     )
     def post(self, request: Request) -> Response:
         """A worker measures within seconds; today's scores are replaced."""
@@ -212,18 +212,18 @@ class LimitsView(APIView):
         operation_id="data_quality_thresholds",
         tags=["data"],
         summary="Thresholds of data quality",
-        responses={200: LimitsSerializer, **ERRORS},
+        responses={200: QualityLimitsSerializer, **ERRORS},
     )
     def get(self, request: Request) -> Response:
         limits = queries.limits_of(organization_of(request))
-        return Response(LimitsSerializer(limits).data)
+        return Response(QualityLimitsSerializer(limits).data)
 
     @extend_schema(
         operation_id="data_quality_set_thresholds",
         tags=["data"],
         summary="Change the thresholds",
-        request=LimitsSerializer,
-        responses={200: LimitsSerializer, **ERRORS},
+        request=QualityLimitsSerializer,
+        responses={200: QualityLimitsSerializer, **ERRORS},
     )
     def put(self, request: Request) -> Response:
         if not isinstance(request.data, dict):
@@ -231,7 +231,7 @@ class LimitsView(APIView):
         limits = quality_settings.set_limits(
             organization_of(request), queries.read_limits(request.data), by=request
         )
-        return Response(LimitsSerializer(limits).data)
+        return Response(QualityLimitsSerializer(limits).data)
 
 
 def _day(request: Request, name: str) -> date | None:
