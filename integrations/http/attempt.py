@@ -327,7 +327,8 @@ def _feed_budgets(
             )
     if isinstance(error, RateLimitedError) and error.retry_after_s:
         # A named budget has its own limit at the provider; the rest may go on.
-        blocked = [client.extra[call.budget]] if call.budget else client.budgets
+        named = client.extra.get(call.budget) if call.budget else None
+        blocked = client.budgets if named is None else (named,)
         for budget in blocked:
             budget.block(error.retry_after_s)
 
