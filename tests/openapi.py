@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 _DEEP = re.compile(r"^(?P<name>[^\[]+)\[(?P<key>[^\]]*)\](?P<rest>.*)$")
 
@@ -25,7 +26,8 @@ def load(name: str) -> Spec:
     path = folder / "openapi" / name
     if not path.is_file():
         pytest.skip(f"no OpenAPI description {path} (set CHURNGUARD_SHARED)")
-    return Spec(json.loads(path.read_text()))
+    text = path.read_text()
+    return Spec(json.loads(text) if path.suffix == ".json" else yaml.safe_load(text))
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Spec:
         operation = self._operation(method, path)
         if operation is None:
             return [f"{method} {path}: no such operation"]
-        known = {p["name"]: p for p in operation.get("parameters", [])}
+        parameters = map(self._resolved, operation.get("parameters", []))
+        known = {parameter["name"]: parameter for parameter in parameters}
         given = {_plain(name, known) for name in queries}
         problems = [
             f"{path}: {name} is required"
@@ -70,6 +73,27 @@ class Spec:
                 if not _fits(value, schema)
             ]
         return problems
+
+    def form_problems(self, method: str, path: str, form: dict[str, str]) -> list[str]:
+        """What is wrong with a form body; [] = nothing."""
+        operation = self._operation(method, path) or {}
+        content = operation.get("requestBody", {}).get("content", {})
+        schema = content.get("application/x-www-form-urlencoded", {}).get("schema", {})
+        known = schema.get("properties", {})
+        return [
+            f"{path}: {name}={value} is unknown or does not fit"
+            for name, value in form.items()
+            if name not in known or not _fits(value, known[name])
+        ]
+
+    def _resolved(self, node: dict[str, Any]) -> dict[str, Any]:
+        """The node, or what its $ref names."""
+        if "$ref" not in node:
+            return node
+        found: Any = self.document
+        for part in node["$ref"].removeprefix("#/").split("/"):
+            found = found[part]
+        return self._resolved(found)
 
     def unknown_fields(self, name: str, value: dict[str, Any]) -> list[str]:
         """Fields of an object that its schema does not have."""

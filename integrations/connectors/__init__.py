@@ -14,6 +14,7 @@ from integrations.connectors.base import Connector
 REGISTRY: dict[str, str] = {
     "file": "integrations.connectors.file:FileConnector",
     "hubspot": "integrations.connectors.hubspot.connector:HubspotConnector",
+    "mixpanel": "integrations.connectors.mixpanel.connector:MixpanelConnector",
     "mysql": "integrations.connectors.sql.mysql:MysqlConnector",
     "postgresql": "integrations.connectors.sql.postgresql:PostgresqlConnector",
     "rest": "integrations.connectors.rest.connector:RestConnector",

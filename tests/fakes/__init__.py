@@ -9,6 +9,7 @@ import importlib
 
 FAKES: dict[str, str] = {
     "hubspot": "tests.fakes.hubspot:HubspotFake",
+    "mixpanel": "tests.fakes.mixpanel:MixpanelFake",
     "mysql": "tests.fakes.sql:MysqlFake",
     "postgresql": "tests.fakes.sql:PostgresqlFake",
     "rest": "tests.fakes.rest:RestFake",

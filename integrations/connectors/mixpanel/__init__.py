@@ -1,0 +1,1 @@
+"""Mixpanel: the connector, its project, the event export, profiles and records."""
