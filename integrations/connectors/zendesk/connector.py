@@ -36,6 +36,7 @@ from integrations.connectors.zendesk.account import (
     PERSON,
     ZendeskAccount,
 )
+from integrations.connectors.zendesk.columns import documented
 from integrations.http import RefusedError
 from integrations.oauth import OAuthApp
 
@@ -285,22 +286,28 @@ class ZendeskConnector(Connector):
     def _described(self, stream: Stream) -> Stream:
         if stream.name in _CSAT:
             return self._csat(stream)
-        columns: tuple[Column, ...] = ()
         if stream.name == "tickets":
-            titles = self.account.ticket_fields.values()
-            columns = tuple(Column(each, "string", is_custom=True) for each in titles)
+            named = self.account.ticket_fields.items()
+            own = [
+                Column(f"custom_fields.{key}", "string", label=title, is_custom=True)
+                for key, title in named
+            ]
         elif stream.name in ("users", "organizations"):
-            kind = f"{stream.name[:-1]}_fields"
-            columns = tuple(
-                Column(
-                    f"{kind}.{each['key']}",
-                    _TYPES.get(str(each.get("type")), "string"),
-                    label=str(each.get("title") or ""),
-                    is_custom=True,
-                )
-                for each in self.account.own_fields(kind)
+            own = self._own_columns(f"{stream.name[:-1]}_fields")
+        else:
+            return stream
+        return replace(stream, columns=(*documented(stream.name), *own))
+
+    def _own_columns(self, kind: str) -> list[Column]:
+        return [
+            Column(
+                f"{kind}.{each['key']}",
+                _TYPES.get(str(each.get("type")), "string"),
+                label=str(each.get("title") or ""),
+                is_custom=True,
             )
-        return replace(stream, columns=columns)
+            for each in self.account.own_fields(kind)
+        ]
 
     def _csat(self, stream: Stream) -> Stream:
         """Chosen at first only where the account has this kind of survey."""

@@ -462,7 +462,11 @@ def test_only_the_surveys_an_account_has_are_chosen_at_first(setup: Setup) -> No
 
     assert found["satisfaction_ratings"].selected_by_default
     assert not found["survey_responses"].selected_by_default
-    assert [c.name for c in found["users"].columns] == ["user_fields.seat"]
+    assert [c.name for c in found["users"].columns if c.is_custom] == [
+        "user_fields.seat"
+    ]
+    known = {column.name for column in found["tickets"].columns}
+    assert set(payload("ticket")) <= known
     with pytest.raises(ConfigError, match="either"):
         setup.read("survey_responses")
 
