@@ -43,13 +43,13 @@ def parse(given: Any) -> Policy:
     unknown = set(given) - {"past_due_grace_days", "churn_date"}
     for name in unknown:
         fields[str(name)] = "not a setting"
-    grace = given.get("past_due_grace_days", Policy.past_due_grace_days)
+    grace = given.get("past_due_grace_days", Policy().past_due_grace_days)
     if isinstance(grace, str) and grace.isascii() and grace.isdigit():
         grace = int(grace[:9])
     is_whole = isinstance(grace, int) and not isinstance(grace, bool)
     if not is_whole or not 0 <= grace <= GRACE_MOST:
         fields["past_due_grace_days"] = f"a whole number from 0 to {GRACE_MOST}"
-    churn_date = given.get("churn_date", Policy.churn_date)
+    churn_date = given.get("churn_date", Policy().churn_date)
     if churn_date not in CHURN_DATES:
         fields["churn_date"] = f"one of {', '.join(CHURN_DATES)}"
     if fields:

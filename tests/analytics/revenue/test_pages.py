@@ -280,3 +280,15 @@ def test_the_description_has_every_address(db: None, api: Api, alice: User) -> N
     for path in (*(f"analytics/{path}" for path in PATHS), "exchange-rates"):
         operation = schema["paths"][f"/api/v1/{path}"]["get"]
         assert set(operation["responses"]) >= {"200", "400", "401", "403"}
+
+
+def test_settings_left_out_get_their_defaults(
+    org: Organization, alice: User, api: Api
+) -> None:
+    answer = api(alice).put("/api/v1/analytics/revenue/settings", {}, format="json")
+
+    assert answer.json() == {"past_due_grace_days": 30, "churn_date": "ended_at"}
+    bad = {"past_due_grace_days": 366, "churn_date": "never", "x": 1}
+    answer = api(alice).put("/api/v1/analytics/revenue/settings", bad, format="json")
+    assert answer.status_code == 400
+    assert set(answer.json()["fields"]) == set(bad)
