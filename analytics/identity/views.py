@@ -57,7 +57,7 @@ def identity(request: HttpRequest) -> HttpResponse:
 def refresh(request: HttpRequest) -> HttpResponse:
     """Look for suggestions now."""
     found = suggestions.compute(request.organization, timezone.now())
-    messages.success(request, f"{len(found.items)} suggestions were found.")
+    messages.success(request, f"Suggestions found: {len(found.items)}.")
     return redirect("identity")
 
 
