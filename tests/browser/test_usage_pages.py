@@ -61,16 +61,24 @@ def test_reports_are_accessible_and_fit_a_phone(
     reflows(page)
 
 
-@pytest.mark.parametrize("path", ["/usage/active/", "/usage/funnel/"])
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/usage/active/", "No usage yet"),
+        ("/usage/funnel/", "No usage yet"),
+        ("/support/", "No tickets in this period"),
+    ],
+)
 def test_empty_reports_are_accessible(
     org: Any,
     transactional_db: None,
     alice: Any,
     path: str,
+    words: str,
     page: Page,
     signed_in: Callable[..., str],
     axe: Callable[..., None],
 ) -> None:
     page.goto(f"{signed_in(alice)}{path}")
     axe(page)
-    assert "No usage yet" in page.content()
+    assert words in page.content()
