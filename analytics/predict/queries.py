@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -277,7 +278,7 @@ def _high_from(organization: Organization) -> float:
 
 
 def _bodies(
-    organization: Organization, customers: list[Customer]
+    organization: Organization, customers: Sequence[Customer]
 ) -> list[dict[str, Any]]:
     newest = {
         row.customer_id: row

@@ -255,7 +255,7 @@ def _drift(row: ModelVersion, x: FloatArray) -> list[dict[str, Any]]:
     """The ten features that moved most against training."""
     if not len(x):
         return []
-    found = []
+    found: list[dict[str, Any]] = []
     for name, stored, column in zip(NAMES, row.bins, x.T, strict=True):
         bins = drift.Bins(np.array(stored["edges"]), np.array(stored["shares"]))
         shift = drift.shift(name, bins, column)
