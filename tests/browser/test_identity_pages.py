@@ -1,0 +1,70 @@
+"""The identity page and panel in a browser: accessible, whole on a phone, typed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from playwright.sync_api import Page, expect
+
+from churnguard.records import CustomerRecord
+from tests.analytics.identity.test_resolve import settle, write
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_person_merges_and_undoes(
+    page: Page,
+    signed_in: Callable[..., str],
+    transactional_db: None,
+    org: Any,
+    alice: Any,
+    axe: Callable[[Page], None],
+    reflows: Callable[..., None],
+) -> None:
+    cache.clear()
+    server = signed_in(alice)
+    page.goto(f"{server}/identity/")
+    axe(page)
+    for number in ("1", "2"):
+        write(org, "crm", CustomerRecord(external_id=number, domain="agency.example"))
+    write(org, "web", CustomerRecord(external_id="w", domain="agency.example"))
+    write(org, "crm", CustomerRecord(external_id="3", name="Acme Rockets Inc"))
+    write(org, "desk", CustomerRecord(external_id="a", name="ACME Rockets GmbH"))
+    settle()
+    page.get_by_role("button", name="Look again").click()
+    expect(page.get_by_text("ACME Rockets GmbH").first).to_be_visible()
+    axe(page)
+    reflows(page)
+    _shot(page, "identity")
+
+    page.get_by_role("button", name="Merge", exact=False).first.click()
+    expect(page.get_by_text("No suggestions")).to_be_visible()
+    page.goto(f"{server}/customers/crm:3/")
+    panel = page.locator("#identities")
+    expect(panel).to_contain_text("A person said so")
+    axe(page)
+    reflows(page)
+    _shot(page, "identity-panel")
+    panel.get_by_role("button", name="Undo").click()
+    expect(panel).not_to_contain_text("Decisions of people")
+
+    page.get_by_role("button", name="Merge with").click()
+    dialog = page.locator("#merge-dialog")
+    dialog.get_by_label("The other customer").fill("desk:a")
+    expect(dialog.get_by_role("button", name="Merge")).to_be_disabled()
+    customer_id = org.customer_set.get(sources__external_id="3").public_id
+    dialog.get_by_label("Type").fill(customer_id)
+    axe(page)
+    dialog.get_by_role("button", name="Merge").click()
+    expect(panel).to_contain_text("Decisions of people")
+
+
+def _shot(page: Page, name: str) -> None:
+    """Into the folder CHURNGUARD_SHOTS, where it is set, for people to look at."""
+    folder = os.environ.get("CHURNGUARD_SHOTS")
+    if folder:
+        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
