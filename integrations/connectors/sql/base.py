@@ -10,15 +10,12 @@ ones start `lookback_s` before the last one, for transactions that committed lat
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-import msgspec
 
 from churnguard.errors import ConfigError, RecordError
 from churnguard.records import AnyRecord, ObjectRecord
@@ -31,6 +28,12 @@ from integrations.connectors.base import (
     ReadRequest,
     Reject,
     Stream,
+)
+from integrations.connectors.sql.values import (
+    check_socket,
+    digest,
+    host_and_port,
+    shifted,
 )
 from integrations.netguard import Guard, resolve
 
@@ -153,7 +156,7 @@ class SqlConnector(Connector):
             yield from self._read_unkeyed(table, request)
         elif request.since is not None or request.until is not None:
             yield from self._read_range(table, watermark, request)
-        elif watermark and request.cursor and "watermark" in request.cursor:
+        elif watermark and (request.cursor or {}).get("watermark") is not None:
             yield from self._read_changes(table, watermark, stream, request)
         else:
             yield from self._read_all(table, watermark, request)
@@ -174,7 +177,7 @@ class SqlConnector(Connector):
         cursor = request.cursor or {}
         begun = cursor.get("begun_at") if "key" in cursor else None
         if watermark and begun is None and "key" not in cursor:
-            begun = self.newest(table, watermark)
+            begun = self._reached(table, watermark, self.newest(table, watermark))
         after = tuple(cursor["key"]) if cursor.get("key") else None
         total = self.count(table)
         bound = Bound(order=table.key, after=after)
@@ -213,7 +216,7 @@ class SqlConnector(Connector):
         reached = cursor["watermark"]
         for rows in self.rows(table, bound, request.batch_size):
             position = [rows[-1][name] for name in order]
-            reached = position[0]
+            reached = self._reached(table, watermark, position[0])
             yield self._page(
                 table,
                 watermark,
@@ -279,6 +282,18 @@ class SqlConnector(Connector):
             raw=row,
         )
 
+    def _reached(self, table: Table, watermark: str, value: Any) -> Any:
+        """The watermark to go on from: a time to come (infinity, 9999-12-31) counts
+        as now, or no later change would ever be found."""
+        kind = table.types[watermark]
+        if not isinstance(value, str) or not kind.startswith(("date", "timestamp")):
+            return value
+        now = self._limit(table, watermark, self.now())
+        at = self._moment(value)
+        if at is None:
+            return value if value == "-infinity" or value.endswith("BC") else now
+        return now if at > self.now() else value
+
     def _moment(self, value: Any) -> datetime | None:
         """An aware time of a watermark; None when it is no time (a number)."""
         if not isinstance(value, str):
@@ -312,23 +327,17 @@ class SqlConnector(Connector):
 
     @property
     def address(self) -> tuple[str, int]:
-        """(host, port) from the fields, or from base_url "host:port"."""
-        host = str(self.settings.get("host") or self.settings.get("base_url") or "")
-        host = (
-            host.split("://", 1)[-1].rstrip("/") if not host.startswith("/") else host
-        )
-        port = self.settings.get("port") or 0
-        if not port and host.count(":") == 1:
-            host, _, text = host.partition(":")
-            port = int(text) if text.isdigit() else 0
-        if not host:
-            raise ConfigError("Name the server's host.", fields={"host": "required"})
-        return host, int(port) or self.default_port
+        """(host, port) of the server. Raises ConfigError."""
+        return host_and_port(self.settings, self.default_port)
 
     def checked_address(self) -> str:
-        """An address of the host that connections may use. Raises ConfigError."""
+        """An address of the host (or its unix socket) that connections may use.
+        Raises ConfigError."""
         host, port = self.address
         guard = self.client.guard if self.client is not None else Guard()
+        if host.startswith("/"):
+            check_socket(host, guard)
+            return host
         return resolve(host, port, guard=guard)[0]
 
     def _stream(self, table: Table) -> Stream:
@@ -368,30 +377,21 @@ class SqlConnector(Connector):
 
 
 def key_of(table: Table, row: JsonDict) -> str:
-    """The row's id: its key values joined by ":" (a digest where that is too long, or
-    of the whole row where the table has no key). Raises RecordError without one."""
+    """The row's id: its key values joined by ":" (escaped inside), a digest where
+    that is too long, or of the whole row where the table has no key. Raises
+    RecordError without one."""
     if not table.key:
-        return _digest(row)
+        return digest(row)
     values = [row.get(name) for name in table.key]
     if any(value is None for value in values):
         raise RecordError(
             "The row has no primary key value.", code="missing_id", field=table.key[0]
         )
-    text = ":".join(str(value) for value in values)
-    return text if len(text) <= _LONGEST_ID else _digest(values)
-
-
-def shifted(watermark: Any, lookback_s: int) -> Any:
-    """A time this much earlier; numbers and unreadable values stay."""
-    if not isinstance(watermark, str):
-        return watermark
-    try:
-        at = datetime.fromisoformat(watermark)
-    except ValueError:
-        return watermark
-    return (at - timedelta(seconds=lookback_s)).isoformat()
-
-
-def _digest(value: Any) -> str:
-    encoded = msgspec.json.encode(value, order="sorted")
-    return hashlib.blake2b(encoded, digest_size=16).hexdigest()
+    if len(values) == 1:
+        text = str(values[0])
+    else:
+        # So that ("a:b", "c") and ("a", "b:c") stay two rows.
+        text = ":".join(
+            str(value).replace("\\", "\\\\").replace(":", "\\:") for value in values
+        )
+    return text if len(text) <= _LONGEST_ID else digest(values)

@@ -8,36 +8,28 @@ set otherwise. Not covered: the binary log, and deletes between id sweeps.
 
 from __future__ import annotations
 
-import socket
+import base64
 import ssl
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pymysql
-from pymysql.constants import ER
+from pymysql.constants import CR, ER
 from pymysql.cursors import SSCursor
 
 from churnguard.errors import AuthenticationError, ConfigError, TransientError
 from integrations.connectors.base import Column, Field, JsonDict
 from integrations.connectors.sql.base import COMMON_FIELDS, Bound, SqlConnector, Table
-from integrations.connectors.sql.mysql_values import READERS, from_json, plain, utc
+from integrations.connectors.sql.mysql_values import (
+    READERS,
+    TYPES,
+    from_json,
+    open_socket,
+    plain,
+    utc,
+)
 
-_TYPES = {
-    "tinyint": "integer",
-    "smallint": "integer",
-    "mediumint": "integer",
-    "int": "integer",
-    "bigint": "integer",
-    "year": "integer",
-    "bit": "integer",
-    "float": "number",
-    "double": "number",
-    "decimal": "number",
-    "datetime": "datetime",
-    "timestamp": "datetime",
-    "date": "date",
-    "json": "json",
-}
 _LIST_TABLES = """
 SELECT c.table_schema, c.table_name, c.column_name, c.data_type, c.column_type,
        coalesce(k.ordinal_position, 0)
@@ -56,7 +48,6 @@ WHERE constraint_schema = %s AND lower(check_clause) LIKE 'json_valid%%'
 """
 _DENIED = {
     ER.ACCESS_DENIED_ERROR,
-    ER.DBACCESS_DENIED_ERROR,
     1698,  # ER_ACCESS_DENIED_NO_PASSWORD_ERROR
 }
 _NO_RIGHT = {ER.TABLEACCESS_DENIED_ERROR, ER.COLUMNACCESS_DENIED_ERROR}
@@ -123,8 +114,30 @@ class MysqlConnector(SqlConnector):
         names = [column.name for column in table.columns] or list(table.key)
         query, values = _query(table, names, bound)
         readers = [self._reader(table, name) for name in names]
-        session = self._session()
-        cursor = SSCursor(session)
+        while True:
+            # A time-out counts the whole statement, also while we are busy storing:
+            # after some rows the rest is asked for again.
+            last: JsonDict | None = None
+            try:
+                for last_rows in self._rows(query, values, names, readers, size):
+                    last = last_rows[-1]
+                    yield last_rows
+                return
+            except TransientError as exc:
+                if exc.code != "statement_timeout" or not bound.order or last is None:
+                    raise
+            position = tuple(last[name] for name in bound.order)
+            query, values = _query(table, names, replace(bound, after=position))
+
+    def _rows(
+        self,
+        query: str,
+        values: list[Any],
+        names: list[str],
+        readers: list[Any],
+        size: int,
+    ) -> Iterator[list[JsonDict]]:
+        cursor = SSCursor(self._session())
         is_done = False
         try:
             with _Guarded(self):
@@ -204,12 +217,10 @@ class MysqlConnector(SqlConnector):
             defer_connect=True,
         )
         # The socket goes to the checked address; the host name is verified by TLS.
-        connection.connect(
-            socket.create_connection((self.checked_address(), port), timeout=10)
-        )
+        connection.connect(open_socket(self.checked_address(), port))
         self._is_mariadb = "mariadb" in connection.get_server_info().lower()
         limit = (
-            f"max_statement_time = {timeout_s:.0f}"
+            f"max_statement_time = {timeout_s:.3f}"
             if self._is_mariadb
             else f"max_execution_time = {timeout_s * 1000:.0f}"
         )
@@ -223,7 +234,7 @@ class MysqlConnector(SqlConnector):
 
     def _tls(self) -> ssl.SSLContext | None:
         mode = self.settings.get("sslmode") or "verify-full"
-        if mode == "disable":
+        if mode == "disable" or self.address[0].startswith("/"):
             return None
         certificate = str(self.settings.get("ca_certificate") or "").strip()
         try:
@@ -260,7 +271,7 @@ class MysqlConnector(SqlConnector):
                         row[2],
                         "json"
                         if (name, row[2]) in self._json
-                        else _TYPES.get(row[3], "string"),
+                        else TYPES.get(row[3], "string"),
                     )
                     for row in columns
                 ),
@@ -301,6 +312,12 @@ class _Guarded:
                 f"The user may not read this: {text}. Grant SELECT on it.",
                 code="permission_denied",
             ) from exc
+        if code == ER.DBACCESS_DENIED_ERROR:
+            raise ConfigError(
+                f"There is no such database, or the user may not use it: {text}. "
+                "Grant SELECT on it.",
+                code="permission_denied",
+            ) from exc
         if code == ER.BAD_DB_ERROR:
             raise ConfigError(f"{host} says: {text}.", code="not_found") from exc
         if code in _TIMED_OUT:
@@ -309,7 +326,8 @@ class _Guarded:
                 f"on the ordering columns ({text}).",
                 code="statement_timeout",
             ) from exc
-        if isinstance(exc, ssl.SSLError):
+        cause = getattr(exc, "original_exception", exc)
+        if code == CR.CR_SSL_CONNECTION_ERROR or isinstance(cause, ssl.SSLError):
             raise ConfigError(
                 f"The encrypted connection to {host} failed: {text}. Give the CA "
                 "certificate, or choose another TLS setting.",
@@ -328,7 +346,7 @@ def _query(table: Table, names: list[str], bound: Bound) -> tuple[str, list[Any]
     values: list[Any] = []
     if bound.after is not None:
         marks = ", ".join(["%s"] * len(bound.after))
-        where.append(f"({_list(bound.order)}) > ({marks})")
+        where.append(f"({_order(table, bound)}) > ({marks})")
         values += [
             _parameter(table, n, v)
             for n, v in zip(bound.order, bound.after, strict=True)
@@ -341,17 +359,31 @@ def _query(table: Table, names: list[str], bound: Bound) -> tuple[str, list[Any]
     if where:
         query += f" WHERE {' AND '.join(where)}"
     if bound.order:
-        query += f" ORDER BY {_list(bound.order)}"
+        query += f" ORDER BY {_order(table, bound)}"
     return query, values
 
 
 def _parameter(table: Table, name: str, value: Any) -> Any:
-    """A cursor value as the server compares it: times without T and offset."""
-    if isinstance(value, str) and table.types[name].startswith(
-        ("timestamp", "datetime", "date")
-    ):
+    """A cursor value as the server compares it: times without T and offset, bytes."""
+    if not isinstance(value, str):
+        return value
+    kind = table.types[name]
+    if kind.startswith(("timestamp", "datetime", "date")):
         return value.replace("T", " ").removesuffix("+00:00")
+    if "binary" in kind or "blob" in kind:
+        return base64.b64decode(value)
     return value
+
+
+def _order(table: Table, bound: Bound) -> str:
+    """The ordering columns; ENUM and SET by their text, since they are sorted by
+    number but compared with a value by text."""
+    return ", ".join(
+        f"CAST({_quote(name)} AS CHAR)"
+        if table.types[name].startswith(("enum", "set"))
+        else _quote(name)
+        for name in bound.order
+    )
 
 
 def _quote(name: str) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +22,7 @@ from psycopg import sql
 from churnguard.errors import AuthenticationError, ConfigError, TransientError
 from integrations.connectors.base import Column, Field, JsonDict
 from integrations.connectors.sql.base import COMMON_FIELDS, Bound, SqlConnector, Table
-from integrations.netguard import Guard
+from integrations.connectors.sql.values import exact_number
 
 _TYPES = {
     "int2": "integer",
@@ -107,7 +106,7 @@ class PostgresqlConnector(SqlConnector):
 
     def rows(self, table: Table, bound: Bound, size: int) -> Iterator[list[JsonDict]]:
         query, values = _query(table, bound)
-        decode = msgspec.json.Decoder(dict[str, Any], float_hook=_exact).decode
+        decode = msgspec.json.Decoder(dict[str, Any], float_hook=exact_number).decode
         with self._guarded():
             session = self._session()
             with session.transaction(), session.cursor(name="churnguard") as cur:
@@ -131,8 +130,9 @@ class PostgresqlConnector(SqlConnector):
     def count(self, table: Table) -> int | None:
         with self._guarded(), self._session().cursor() as cur:
             cur.execute(
-                "SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass",
-                [f'"{table.schema}"."{table.name}"'],
+                "SELECT reltuples::bigint FROM pg_class WHERE oid = "
+                "format('%%I.%%I', %s::text, %s::text)::regclass",
+                [table.schema, table.name],
             )
             (found,) = cur.fetchone()  # type: ignore[misc]
         return found if found and found > 0 else None
@@ -164,15 +164,19 @@ class PostgresqlConnector(SqlConnector):
             "options": (
                 "-c default_transaction_read_only=on "
                 f"-c statement_timeout={timeout_ms} -c timezone=UTC "
-                "-c datestyle=ISO -c extra_float_digits=1"
+                "-c datestyle=ISO -c intervalstyle=postgres -c bytea_output=hex "
+                "-c extra_float_digits=1"
             ),
             "tcp_user_timeout": 60_000,
+            "keepalives_idle": 60,
+            "keepalives_interval": 10,
+            "keepalives_count": 6,
         }
+        address = self.checked_address()
         if host.startswith("/"):
-            _check_socket(host, self.client.guard if self.client else Guard())
             given["sslmode"] = "disable"
         else:
-            given["hostaddr"] = self.checked_address()
+            given["hostaddr"] = address
         certificate = str(self.settings.get("ca_certificate") or "").strip()
         if not certificate:
             return psycopg.connect(autocommit=True, **given)
@@ -211,7 +215,19 @@ class _Guarded:
             ) from exc
         if state == "3D000" or "does not exist" in text:
             raise ConfigError(f"{host} says: {text}.", code="not_found") from exc
-        if state == "42501":
+        if "SSL" in text or "certificate" in text:
+            raise ConfigError(
+                f"The encrypted connection to {host} failed: {text}. Give the CA "
+                "certificate, or choose another TLS setting.",
+                code="tls_failed",
+            ) from exc
+        if "no pg_hba.conf entry" in text:
+            raise ConfigError(
+                f"{host} lets this user in from nowhere that we are: {text}. Add a "
+                "line for our address to its pg_hba.conf.",
+                code="permission_denied",
+            ) from exc
+        if state == "42501" or "permission denied for database" in text:
             raise ConfigError(
                 f"The user may not read this: {text}. Grant SELECT on it.",
                 code="permission_denied",
@@ -246,9 +262,9 @@ def _query(table: Table, bound: Bound) -> tuple[sql.Composed, list[Any]]:
         if value is not None:
             where.append(
                 sql.SQL("{} {} {}").format(
-                    sql.Identifier(bound.watermark),
+                    _name(bound.watermark),
                     sql.SQL(operator),
-                    _cast(table, bound.watermark),
+                    _limit_cast(table, bound.watermark),
                 )
             )
             values.append(_text(value))
@@ -256,7 +272,7 @@ def _query(table: Table, bound: Bound) -> tuple[sql.Composed, list[Any]]:
         "SELECT row_to_json(q)::text FROM (SELECT {} FROM {}{}{}) q"
     ).format(
         _names(names),
-        sql.Identifier(table.schema, table.name),
+        _name(table.schema, table.name),
         sql.SQL(" WHERE ") + sql.SQL(" AND ").join(where) if where else sql.SQL(""),
         sql.SQL(" ORDER BY ") + _names(bound.order) if bound.order else sql.SQL(""),
     )
@@ -264,21 +280,27 @@ def _query(table: Table, bound: Bound) -> tuple[sql.Composed, list[Any]]:
 
 
 def _names(names: Any) -> sql.Composed:
-    return sql.SQL(", ").join(sql.Identifier(name) for name in names)
+    return sql.SQL(", ").join(_name(name) for name in names)
+
+
+def _name(*parts: str) -> sql.Identifier:
+    # psycopg would read a % of a name as a placeholder.
+    return sql.Identifier(*(part.replace("%", "%%") for part in parts))
 
 
 def _cast(table: Table, name: str) -> sql.Composable:
-    return sql.SQL("%s::text::") + sql.SQL(table.types[name])  # type: ignore[arg-type]
+    return sql.SQL("%s::text::") + sql.SQL(table.types[name].replace("%", "%%"))  # type: ignore[arg-type]
+
+
+def _limit_cast(table: Table, name: str) -> sql.Composable:
+    """A limit keeps its time of day where the column has only dates."""
+    if table.types[name] == "date":
+        return sql.SQL("%s::text::timestamp")
+    return _cast(table, name)
 
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def _exact(text: str) -> Any:
-    """A JSON number with a fraction: a float where that loses nothing, else text."""
-    number = float(text)
-    return number if Decimal(repr(number)) == Decimal(text) else text
 
 
 def _grouped(found: list[tuple[Any, ...]]) -> list[Table]:
@@ -301,12 +323,3 @@ def _grouped(found: list[tuple[Any, ...]]) -> list[Table]:
             )
         )
     return tables
-
-
-def _check_socket(path: str, guard: Guard) -> None:
-    if not {"*", "unix"} & set(guard.allow_private):
-        raise ConfigError(
-            f"{path} is a socket of this machine, which connections may not use; an "
-            "administrator can add “unix” to the allowed private hosts.",
-            code="blocked_address",
-        )
