@@ -56,3 +56,10 @@ def retail_stored(
 def retail(retail_stored: Retail, db: None) -> Retail:
     """Orders of 2009-12 to 2011-12 in two sources, most of them arrived late."""
     return retail_stored
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All orders in two zones take minutes on a busy machine."""
+    for item in items:
+        if "retail" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
