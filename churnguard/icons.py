@@ -73,6 +73,7 @@ NAV_ICONS: dict[str, str] = {
     "Usage trends": "usage",
     "Revenue": "revenue",
     "Segments": "segments",
+    "Support": "ticket",
     "Identity": "members",
     "Integrations": "integrations",
     "Sync activity": "sync",
