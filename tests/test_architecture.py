@@ -11,6 +11,9 @@ import pytest
 from django.core.management import call_command
 from importlinter.cli import lint_imports
 
+from integrations import connectors
+from tests import fakes
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 PRODUCT = ("churnguard", "integrations", "analytics", "monitoring")
 LONGEST_FILE = 400
@@ -150,3 +153,14 @@ def _last_name(node: ast.AST) -> str:
     if isinstance(node, ast.Subscript):
         return _last_name(node.value)
     return getattr(node, "attr", getattr(node, "id", ""))
+
+
+def test_each_connector_has_its_page_its_fake_and_its_payloads() -> None:
+    # A file and a table have no wire format to capture.
+    without_payloads = {"file", "mysql", "postgresql"}
+
+    for name in connectors.REGISTRY:
+        assert (CHECKOUT / "docs" / "connectors" / f"{name}.md").is_file(), name
+        assert name in fakes.FAKES or name == "file"
+        folder = CHECKOUT / "tests" / "payloads" / name
+        assert name in without_payloads or any(folder.glob("*.json*")), name
