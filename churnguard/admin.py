@@ -29,6 +29,7 @@ from churnguard.models import (
     Customer,
     CustomerSource,
     Deal,
+    ExchangeRate,
     Heartbeat,
     IdentityLink,
     Invitation,
@@ -117,6 +118,14 @@ class MembershipAdmin(OperatorAdmin):
     list_filter = ("role",)
     search_fields = ("user__email", "organization__name")
     autocomplete_fields = ("user", "organization")
+
+
+@admin.register(ExchangeRate)
+class ExchangeRateAdmin(ReadOnlyAdmin):
+    list_display = ("organization", "currency", "day", "rate", "origin")
+    list_select_related = ("organization",)
+    list_filter = ("currency", "origin")
+    search_fields = ("currency", "organization__name")
 
 
 @admin.register(Invitation)

@@ -24,6 +24,7 @@ from churnguard.auth import create_api_key
 from churnguard.models import (
     Customer,
     CustomerSource,
+    IdentityLink,
     Invitation,
     Membership,
     Organization,
@@ -110,8 +111,15 @@ def objects(org: Organization, alice: User) -> dict[str, str]:
         status="completed",
     )
     customer = Customer.objects.create(organization=org, name=CANARY, score=50)
-    CustomerSource.objects.create(
+    known_as = CustomerSource.objects.create(
         organization=org, source=source, external_id="1", customer=customer
+    )
+    IdentityLink.objects.create(
+        organization=org,
+        customer_source=known_as,
+        customer=customer,
+        rule="created",
+        valid_from=datetime.now(UTC),
     )
     held = Quarantine.objects.create(
         organization=org,

@@ -1,10 +1,11 @@
-"""One small company with a trained model, made once for tests of what is shown."""
+"""A small company with a trained model, made once a module."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from django.db import connection
 from pytest_django.plugin import DjangoDbBlocker
 
 from analytics.predict import jobs
@@ -13,7 +14,7 @@ from churnguard.models import Organization
 from tests.analytics.predict import company
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def trained(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[Organization]:
@@ -25,6 +26,8 @@ def trained(
     yield organization
     with django_db_blocker.unblock():
         organization.delete()
+        with connection.cursor() as cur:
+            cur.execute("TRUNCATE cg_usage_event, cg_event_key")
 
 
 @pytest.fixture
