@@ -64,13 +64,21 @@ def test_a_child_dies_with_a_parent_that_was_killed() -> None:
     wait_until_gone(child_pid)
 
 
+def read_line(pipe: int) -> bytes:
+    """The next line; text and line break may come apart."""
+    line = b""
+    while not line.endswith(b"\n") and (byte := os.read(pipe, 1)):
+        line += byte
+    return line
+
+
 def test_stop_kills_a_child_that_will_not_listen_and_its_children() -> None:
     code = f"import subprocess; subprocess.Popen({SLEEP!r})\n"
     nested = [sys.executable, "-c", code + STUBBORN[2]]
     read_end, write_end = os.pipe()
     child = spawn(nested, write_end)
     os.close(write_end)
-    assert os.read(read_end, 100) == b"ready\n"
+    assert read_line(read_end) == b"ready\n"
 
     assert processes.stop(child, patience_s=0.1) == -signal.SIGKILL
     # The pipe ends only when the grandchild, who shares it, is gone too.
