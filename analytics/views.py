@@ -19,7 +19,7 @@ from churnguard import audit, formats
 from churnguard.api import page_limit
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
-from churnguard.models import StreamSequence
+from churnguard.stream.positions import newest
 
 _ICONS = {
     "event": ("usage", ""),
@@ -73,7 +73,7 @@ def customers(request: HttpRequest) -> HttpResponse:
             "default_order": chosen.order,
             "problem": problem,
             "at_risk_tone": "danger" if counts["at_risk"] else None,
-            "live_seq": _seq(request, "health-scores"),
+            "live_seq": newest(request.organization.pk, "health-scores"),
             "api_path": reverse("api-customers"),
         },
         status=400 if problem else 200,
@@ -128,7 +128,7 @@ def customer(request: HttpRequest, customer_id: str) -> HttpResponse:
             "kinds": timeline.KINDS,
             "kind": kinds[0] if len(kinds) == 1 else "",
             "can_write": has_role(request, "analyst"),
-            "live_seq": _seq(request, "health-scores"),
+            "live_seq": newest(request.organization.pk, "health-scores"),
             "breadcrumbs": [{"label": "Accounts", "url": reverse("customers")}],
             "as_of": health.as_of,
             "api_path": reverse("api-customer-health", args=[found.public_id]),
@@ -179,7 +179,7 @@ def usage(request: HttpRequest) -> HttpResponse:
             "question": question,
             "events": _event_names(request, trend),
             "segments": queries.choices(request.organization, "segment"),
-            "live_seq": _seq(request, "live-metrics"),
+            "live_seq": newest(request.organization.pk, "live-metrics"),
             "as_of": datetime.fromisoformat(trend["as_of"]),
             "api_path": reverse("api-usage-trends", args=[timeframe]),
         },
@@ -216,18 +216,6 @@ def _event_names(request: HttpRequest, trend: dict[str, Any]) -> list[str]:
         request.organization, trends.Question(trend["timeframe"]), timezone.now()
     )
     return [item["event"] for item in everything["series"]]
-
-
-def _seq(request: HttpRequest, channel: str) -> int:
-    """The newest note's number, so that the page asks for what comes after."""
-    return (
-        StreamSequence.objects.filter(
-            organization=request.organization, channel=channel
-        )
-        .values_list("seq", flat=True)
-        .first()
-        or 0
-    )
 
 
 def _before(text: str | None, now: datetime) -> datetime:

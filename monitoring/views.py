@@ -12,10 +12,12 @@ from django.views.decorators.http import require_safe
 
 from analytics import changes
 from churnguard.auth import has_role, org_view
-from churnguard.models import Notice, StreamSequence
+from churnguard.models import Notice
+from churnguard.stream.positions import live_from
 from integrations import activity
 from monitoring import operations, stats
 
+_LIVE = ("live-metrics", "alerts", "health-scores")
 _NOTICES = 6
 _FALLEN = 3
 _JOBS = 5
@@ -80,7 +82,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "curl": _CURL.format(url=ingest, at=now),
         "can_admin": has_role(request, "admin"),
         "refresh_s": max(5, settings.DASHBOARD_UPDATE_INTERVAL),
-        "live": _live(organization.pk),
+        "live": live_from(organization.pk, *_LIVE),
     }
     return render(request, "monitoring/overview.html", context)
 
@@ -151,14 +153,3 @@ def _errors(trend: list[dict[str, Any]]) -> dict[str, Any]:
         ],
         "unit": "%",
     }
-
-
-def _live(org_id: int) -> str:
-    """The channels of the page, each from the note it shows."""
-    at = dict(
-        StreamSequence.objects.filter(organization_id=org_id).values_list(
-            "channel", "seq"
-        )
-    )
-    channels = ("live-metrics", "alerts", "health-scores")
-    return " ".join(f"{name}:{at.get(name, 0)}" for name in channels)

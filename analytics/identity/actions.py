@@ -210,7 +210,7 @@ def revoke(request: HttpRequest, decision: IdentityDecision, now: datetime) -> A
 
 def _lock(organization: Organization) -> Cursor:
     cur: Cursor = connection.cursor().cursor
-    cur.execute("SELECT pg_advisory_xact_lock(7220003, %s)", [organization.pk])
+    cur.execute("SELECT pg_advisory_xact_lock(%s, %s)", [resolve.LOCK, organization.pk])
     return cur
 
 

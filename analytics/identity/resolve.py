@@ -28,6 +28,9 @@ from churnguard.resolve import resolve_customers
 
 log = logging.getLogger(__name__)
 
+LOCK = 7_220_003
+"""Advisory lock, with the organisation: one resolution at a time."""
+
 _CLAIM = 2_000
 _CROWD = 50
 """A key that more identities than this carry joins nobody and is not walked."""
@@ -46,7 +49,7 @@ def tick(now: datetime | None = None) -> int:
         first = cur.fetchone()
         if first is None:
             return 0
-        cur.execute("SELECT pg_try_advisory_xact_lock(7220003, %s)", [first[0]])
+        cur.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [LOCK, first[0]])
         if not cur.fetchone()[0]:
             return 0
         cur.execute(
@@ -66,7 +69,7 @@ def resolve_now(org_id: int, identity_ids: Iterable[int], now: datetime) -> int:
     identities changed their customer."""
     with transaction.atomic(), connection.cursor() as wrapper:
         cur = wrapper.cursor
-        cur.execute("SELECT pg_advisory_xact_lock(7220003, %s)", [org_id])
+        cur.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCK, org_id])
         return resolve_block(cur, org_id, sorted(set(identity_ids)), now)
 
 

@@ -12,7 +12,7 @@ from django.shortcuts import redirect, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from churnguard.errors import ChurnGuardError
-from churnguard.models import StreamSequence
+from churnguard.stream.positions import live_from
 from integrations.models import Integration, SyncRun
 from integrations.schedules import as_text
 
@@ -31,12 +31,7 @@ EVERY = (
 def live(request: HttpRequest, *channels: str) -> str:
     """`data-live` of a page: each channel from the newest note on, so that nothing is
     lost between rendering and connecting."""
-    at = dict(
-        StreamSequence.objects.filter(organization=request.organization).values_list(
-            "channel", "seq"
-        )
-    )
-    return " ".join(f"{channel}:{at.get(channel, 0)}" for channel in channels)
+    return live_from(request.organization.pk, *channels)
 
 
 def go(request: HttpRequest, to: str, *args: Any, anchor: str = "") -> HttpResponse:

@@ -16,7 +16,8 @@ from django.views.decorators.http import require_POST, require_safe
 from churnguard.api import page_limit
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
-from churnguard.models import Organization, Source, StreamSequence
+from churnguard.models import Organization, Source
+from churnguard.stream.positions import newest
 from monitoring.models import QualitySetting
 from monitoring.quality import queries, rows
 from monitoring.quality import settings as quality_settings
@@ -145,12 +146,7 @@ def _page(request: HttpRequest, problem: ConfigError | None = None) -> HttpRespo
             "can_write": has_role(request, "analyst"),
             "can_admin": has_role(request, "admin"),
             "as_of": measured_at,
-            "live_seq": StreamSequence.objects.filter(
-                organization=organization, channel="alerts"
-            )
-            .values_list("seq", flat=True)
-            .first()
-            or 0,
+            "live_seq": newest(organization.pk, "alerts"),
             "api_path": reverse("data-quality"),
         },
         status=422 if problem else 200,
