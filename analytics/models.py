@@ -11,7 +11,7 @@ from analytics.predict.models import (  # noqa: F401
     Prediction,
     TrainingJob,
 )
-from churnguard.models import Customer, CustomerSource, Organization
+from churnguard.models import Contact, Customer, CustomerSource, Organization
 
 
 class ScoreDefinition(models.Model):
@@ -175,22 +175,53 @@ class IdentityKey(models.Model):
         ]
 
 
-class IdentityDecision(models.Model):
+class PersonKey(models.Model):
+    """`IdentityKey` of contacts."""
+
+    id = models.BigAutoField(primary_key=True)
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, db_index=False
+    )
+    contact = models.ForeignKey(Contact, on_delete=models.CASCADE)
+    rule = models.CharField(max_length=16)
+    key = models.TextField()
+
+    class Meta:
+        db_table = "an_person_key"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["contact", "rule", "key"], name="person_key_once"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["organization", "rule", "key"], name="person_key")
+        ]
+
+
+class Decision(models.Model):
     """What a person said of two identities: the same (must) or not (cannot)."""
 
     VERDICTS = (("must", "The same"), ("cannot", "Different"))
 
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE)
+    verdict = models.CharField(max_length=8, choices=VERDICTS)
+    decided_by = models.CharField(max_length=254)
+    decided_at = models.DateTimeField(auto_now_add=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        abstract = True
+
+
+class IdentityDecision(Decision):
+    """A decision about identities of customers."""
+
     first = models.ForeignKey(
         CustomerSource, on_delete=models.CASCADE, related_name="+"
     )
     second = models.ForeignKey(
         CustomerSource, on_delete=models.CASCADE, related_name="+"
     )
-    verdict = models.CharField(max_length=8, choices=VERDICTS)
-    decided_by = models.CharField(max_length=254)
-    decided_at = models.DateTimeField(auto_now_add=True)
-    revoked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         db_table = "an_identity_decision"
@@ -200,7 +231,17 @@ class IdentityDecision(models.Model):
         ]
 
 
-class IdentityReview(models.Model):
+class PersonDecision(Decision):
+    """A decision about contacts."""
+
+    first = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="+")
+    second = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        db_table = "an_person_decision"
+
+
+class Review(models.Model):
     """Evidence that was not followed, for a person to decide on."""
 
     id = models.BigAutoField(primary_key=True)
@@ -215,11 +256,32 @@ class IdentityReview(models.Model):
     resolved_by = models.CharField(max_length=254, blank=True, default="")
 
     class Meta:
+        abstract = True
+
+
+class IdentityReview(Review):
+    """Evidence about identities of customers."""
+
+    class Meta:
         db_table = "an_identity_review"
         constraints = [
             models.UniqueConstraint(
                 fields=["organization", "rule", "key"],
                 name="identity_review_open",
+                condition=models.Q(resolved_at__isnull=True),
+            )
+        ]
+
+
+class PersonReview(Review):
+    """Evidence about contacts."""
+
+    class Meta:
+        db_table = "an_person_review"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "rule", "key"],
+                name="person_review_open",
                 condition=models.Q(resolved_at__isnull=True),
             )
         ]

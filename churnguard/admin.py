@@ -39,6 +39,8 @@ from churnguard.models import (
     Organization,
     OrgDay,
     OrgHour,
+    Person,
+    PersonLink,
     Quarantine,
     RunKey,
     Schedule,
@@ -312,6 +314,11 @@ READ_ONLY: dict[type[models.Model], dict[str, tuple[str, ...]]] = {
         "search_fields": ("external_id", "name", "email", "source__name"),
     },
     IdentityLink: {},
+    Person: {
+        "list_display": ("public_id", "organization", "created_at"),
+        "search_fields": ("public_id", *_TENANT),
+    },
+    PersonLink: {},
     **{
         model: {
             "list_display": _ENTITY,

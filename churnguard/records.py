@@ -58,7 +58,8 @@ class CustomerRecord(Record, frozen=True, kw_only=True):
 
 
 class ContactRecord(Record, frozen=True, kw_only=True):
-    """A person at a customer."""
+    """A person at a customer. user_id: who they are in the product; links: ids of the
+    same person elsewhere, as in `CustomerRecord`."""
 
     TYPE: ClassVar[str] = "contact"
     customer_id: str | None = None
@@ -72,6 +73,8 @@ class ContactRecord(Record, frozen=True, kw_only=True):
     opted_out: bool | None = None
     last_contacted_at: datetime | None = None
     joined_at: datetime | None = None
+    user_id: str | None = None
+    links: dict[str, str] = {}
 
 
 class SubscriptionRecord(Record, frozen=True, kw_only=True):

@@ -6,13 +6,20 @@ from churnguard.models.activity import (
     Conversation,
     Deal,
     Invoice,
+    PersonLink,
     SourceObject,
     Subscription,
     SubscriptionChange,
     SurveyResponse,
     Ticket,
 )
-from churnguard.models.customers import Customer, CustomerSource, IdentityLink, Source
+from churnguard.models.customers import (
+    Customer,
+    CustomerSource,
+    IdentityLink,
+    Person,
+    Source,
+)
 from churnguard.models.ledger import Batch, Quarantine, RunKey
 from churnguard.models.live import Heartbeat, Notice, StreamNote, StreamSequence
 from churnguard.models.money import ExchangeRate
@@ -48,6 +55,8 @@ __all__ = [
     "OrgDay",
     "OrgHour",
     "Organization",
+    "Person",
+    "PersonLink",
     "Quarantine",
     "Role",
     "RunKey",

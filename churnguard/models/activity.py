@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from churnguard.models.customers import CustomerSource, Source
+from churnguard.models.customers import CustomerSource, Person, Source
 from churnguard.models.tenancy import Organization
 
 
@@ -51,6 +51,12 @@ class SourceRow(models.Model):
 
 
 class Contact(SourceRow):
+    person = models.ForeignKey(
+        Person, on_delete=models.SET_NULL, null=True, related_name="contacts"
+    )
+    """Null until identity resolution has seen the contact."""
+    identity_stale_at = models.DateTimeField(null=True)
+    """As in `CustomerSource`."""
     email = models.TextField(null=True)
     name = models.TextField(null=True)
     phone = models.TextField(null=True)
@@ -61,9 +67,38 @@ class Contact(SourceRow):
     opted_out = models.BooleanField(null=True)
     last_contacted_at = models.DateTimeField(null=True)
     joined_at = models.DateTimeField(null=True)
+    user_id = models.TextField(null=True)
+    links = models.JSONField(default=dict)
 
     class Meta(SourceRow.Meta):
         db_table = "cg_contact"
+        indexes = [
+            *SourceRow.Meta.indexes,
+            models.Index(
+                fields=["identity_stale_at"],
+                name="contact_stale",
+                condition=models.Q(identity_stale_at__isnull=False),
+            ),
+        ]
+
+
+class PersonLink(models.Model):
+    """Append-only log of which contact belonged to which person, as `IdentityLink`."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE)
+    contact = models.ForeignKey(
+        Contact, on_delete=models.CASCADE, related_name="identity_links", db_index=False
+    )
+    person = models.ForeignKey(Person, on_delete=models.CASCADE)
+    rule = models.CharField(max_length=40)
+    evidence = models.JSONField(default=dict)
+    created_by = models.CharField(max_length=254, default="system")
+    valid_from = models.DateTimeField()
+    valid_to = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "cg_person_link"
+        indexes = [models.Index(fields=["contact", "-id"], name="person_link_ref")]
 
 
 class Subscription(SourceRow):

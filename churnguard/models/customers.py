@@ -18,6 +18,10 @@ def _customer_id() -> str:
     return new_id("cus")
 
 
+def _person_id() -> str:
+    return new_id("per")
+
+
 class Source(models.Model):
     """A named origin of data in one organisation; {source_system} of the ingest API
     and the name an integration writes under."""
@@ -199,3 +203,23 @@ class IdentityLink(models.Model):
         indexes = [
             models.Index(fields=["customer_source", "-id"], name="identity_link_ref")
         ]
+
+
+class Person(models.Model):
+    """A human being whom one or more sources know as a contact. Which contacts those
+    are is a link that can be re-pointed, as with customers; what is said of a person
+    is read from the contacts."""
+
+    public_id = models.CharField(max_length=64, unique=True, default=_person_id)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE)
+    merged_into = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL
+    )
+    """Set while another person has absorbed this one."""
+    created_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "cg_person"
+
+    def __str__(self) -> str:
+        return self.public_id

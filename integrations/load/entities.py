@@ -48,6 +48,8 @@ _SQL_TYPES = {
 }
 _SHARED = frozenset(Record.__struct_fields__) | {"customer_id"}
 _CHUNK = 5_000
+_EMPTY = {"lines": "'[]'", "links": "'{}'"}
+"""What a JSON column holds where a record has none."""
 
 _LIVE_WINS = """CASE
     WHEN t.content_hash IS NULL THEN true
@@ -229,9 +231,9 @@ FROM written w LEFT JOIN old USING (external_id)"""
 
 
 def _filled(record_type: str, column: str) -> str:
-    kind = columns_of(record_type)[column.strip('"')]
-    if kind == "jsonb":
-        return f"coalesce(s.{column}, '[]')"
+    name = column.strip('"')
+    if columns_of(record_type)[name] == "jsonb":
+        return f"coalesce(s.{column}, {_EMPTY[name]})"
     return f"s.{column}"
 
 
@@ -264,7 +266,7 @@ def _stub_statement(record_type: str) -> str:
     lists = [n for n, kind in columns_of(record_type).items() if kind == "jsonb"]
     if record_type == "object":
         lists.append("kind")
-    values = {"lines": "'[]'", "kind": "s.kind"}
+    values = {**_EMPTY, "kind": "s.kind"}
     return f"""
 INSERT INTO {TABLES[record_type]} AS t (organization_id, source_id, external_id,
     customer_source_id, custom, raw, created_at, updated_at, deleted_at,
