@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils import timezone
 
 # Kept beside their code; Django finds models through this module.
+from analytics.definitions.models import (  # noqa: F401
+    DefinitionCheck,
+    DefinitionDraft,
+)
 from analytics.predict.models import (  # noqa: F401
     LabelDefinition,
     ModelVersion,
@@ -17,7 +22,8 @@ from churnguard.models import Contact, Customer, CustomerSource, Organization
 class ScoreDefinition(models.Model):
     """A version of the health definition of one organisation (and segment, "" = all).
 
-    spec is the JSON of `analytics.definition`; exactly one version is active.
+    spec is the JSON of `analytics.definition`; at most one version is active. What a
+    version says is never changed (a trigger sees to it); going back makes a new one.
     """
 
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE)
@@ -27,6 +33,13 @@ class ScoreDefinition(models.Model):
     is_active = models.BooleanField(default=False)
     created_by = models.CharField(max_length=254, default="system")
     created_at = models.DateTimeField(auto_now_add=True)
+    note = models.CharField(max_length=500, blank=True, default="")
+    active_from = models.DateTimeField(default=timezone.now)
+    active_until = models.DateTimeField(null=True)
+    marked_at = models.DateTimeField(null=True, default=timezone.now)
+    """When every customer concerned had been marked for a new score; null = not yet."""
+    announced_at = models.DateTimeField(null=True, default=timezone.now)
+    """When its effect was summed up in one notice; null = not yet."""
 
     class Meta:
         db_table = "an_score_definition"

@@ -1,0 +1,1 @@
+"""Editing the health definition: versions, drafts, preview, back-test, suggestions."""
