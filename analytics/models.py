@@ -12,9 +12,16 @@ from analytics.definitions.models import (  # noqa: F401
 )
 from analytics.predict.models import (  # noqa: F401
     LabelDefinition,
+    MaturedCohort,
     ModelVersion,
     Prediction,
+    SampleTruth,
     TrainingJob,
+)
+from analytics.segments.models import (  # noqa: F401
+    Segment,
+    SegmentDay,
+    SegmentSpell,
 )
 from churnguard.models import Contact, Customer, CustomerSource, Organization
 

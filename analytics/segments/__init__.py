@@ -1,0 +1,1 @@
+"""Segments: filters over customers that are saved, counted daily and used everywhere."""
