@@ -1,16 +1,14 @@
 """The health definition as data: components, metrics, anchors, freshness, caps, bands.
 
 Design after the vendors' practice and the project's own back-tests (docs/health.md).
-A definition is versioned per organisation; this module holds the default and the
-checks an edited one must pass.
+A definition is versioned per organisation; this module holds the default, and
+`analytics.definitions` what it takes to edit one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-
-from churnguard.errors import ConfigError
 
 COMPONENTS = ("usage", "billing", "support", "engagement", "sentiment")
 
@@ -138,6 +136,7 @@ DEFAULT_SPEC: dict[str, Any] = {
     },
     "metrics": {
         metric.name: {
+            "enabled": True,
             "weight": metric.weight,
             "anchors": list(metric.anchors),
             "grace_days": metric.grace_days,
@@ -148,68 +147,3 @@ DEFAULT_SPEC: dict[str, Any] = {
     "caps": {"cancellation_scheduled": 20, "past_due_30": 40, "urgent_overdue": 60},
     "bands": {"healthy": 70, "watch": 40, "hysteresis": 3, "least_coverage_pct": 50},
 }
-
-
-def check_spec(spec: dict[str, Any]) -> dict[str, Any]:
-    """The spec, complete and checked. Raises ConfigError with the fields at fault.
-
-    Weights may be any non-negative numbers (they are normalised); anchors must be
-    strictly monotone; bands ordered; caps between 0 and 100.
-    """
-    fields: dict[str, str] = {}
-    out: dict[str, Any] = {"components": {}, "metrics": {}, "caps": {}, "bands": {}}
-    for name in COMPONENTS:
-        value = spec.get("components", {}).get(name, 0)
-        if not _is_number(value) or value < 0:
-            fields[f"components.{name}"] = "a number of 0 or more"
-        out["components"][name] = value
-    if not fields and sum(out["components"].values()) <= 0:
-        fields["components"] = "at least one weight above 0"
-    for metric in METRICS:
-        default = DEFAULT_SPEC["metrics"][metric.name]
-        given = {**default, **spec.get("metrics", {}).get(metric.name, {})}
-        anchors = given["anchors"]
-        if not _is_number(given["weight"]) or given["weight"] < 0:
-            fields[f"metrics.{metric.name}.weight"] = "a number of 0 or more"
-        if (
-            not isinstance(anchors, list)
-            or len(anchors) != 3
-            or not all(_is_number(item) for item in anchors)
-            or not (
-                anchors[0] < anchors[1] < anchors[2]
-                or anchors[0] > anchors[1] > anchors[2]
-            )
-        ):
-            fields[f"metrics.{metric.name}.anchors"] = (
-                "three numbers, rising or falling"
-            )
-        for key in ("grace_days", "half_life_days"):
-            least = 0 if key == "grace_days" else 0.5
-            if not _is_number(given[key]) or not least <= given[key] <= 3650:
-                fields[f"metrics.{metric.name}.{key}"] = f"{least} to 3650 days"
-        out["metrics"][metric.name] = {key: given[key] for key in default}
-    for name, default in DEFAULT_SPEC["caps"].items():
-        value = spec.get("caps", {}).get(name, default)
-        if value is not None and (not _is_number(value) or not 0 <= value <= 100):
-            fields[f"caps.{name}"] = "0 to 100, or null for none"
-        out["caps"][name] = value
-    bands = {**DEFAULT_SPEC["bands"], **spec.get("bands", {})}
-    if not all(_is_number(value) for value in bands.values()) or not (
-        0 < bands["watch"] < bands["healthy"] < 100 and 0 <= bands["hysteresis"] <= 10
-    ):
-        fields["bands"] = "0 < watch < healthy < 100, hysteresis 0 to 10"
-    out["bands"] = {key: bands[key] for key in DEFAULT_SPEC["bands"]}
-    unknown = set(spec.get("metrics", {})) - set(METRIC_BY_NAME)
-    for name in sorted(unknown):
-        fields[f"metrics.{name}"] = "no such metric"
-    if fields:
-        raise ConfigError(
-            "This health definition is not valid.",
-            code="invalid_definition",
-            fields=fields,
-        )
-    return out
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

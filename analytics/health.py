@@ -59,9 +59,12 @@ class Scores:
 
 
 def metric_scores(values: Floats, spec: dict[str, Any]) -> Floats:
-    """(n, m) scores 0..100 by the anchors; NaN stays NaN."""
+    """(n, m) scores 0..100 by the anchors; NaN stays NaN, as does a metric that is
+    turned off."""
     out = np.full(values.shape, np.nan)
     for column, metric in enumerate(METRICS):
+        if not spec["metrics"][metric.name].get("enabled", True):
+            continue
         bad, ok, good = spec["metrics"][metric.name]["anchors"]
         xs = np.array([bad, ok, good], dtype=float)
         ys = np.array([0.0, 60.0, 100.0])
