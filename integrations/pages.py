@@ -30,8 +30,7 @@ _ABSENCE = ("full", "sweep")
 
 _FENCE = """
 UPDATE int_sync_run SET
-    attempts = CASE WHEN %(progress)s THEN 0 ELSE attempts END,
-    crashes = CASE WHEN %(progress)s THEN 0 ELSE crashes END
+    attempts = CASE WHEN %(progress)s THEN 0 ELSE attempts END
 WHERE id = %(run)s AND fence = %(fence)s AND status = 'processing'
 RETURNING cancel_requested_at IS NOT NULL
 """
@@ -156,7 +155,6 @@ def store(reading: Reading, page: Page) -> None:
         part.deleted += result.deleted
         part.total = page.total if page.total is not None else part.total
         part.cursor = page.cursor
-        part.attempts = 0
         part.page_at = timezone.now()
         part.save()
         _save_state(reading, page, result, is_new)

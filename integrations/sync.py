@@ -6,6 +6,8 @@ stream that fails leaves the others; what a person must do ends up as a sentence
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -43,6 +45,7 @@ from integrations.runs import Claim, LeaseLostError
 
 log = logging.getLogger(__name__)
 
+MOST_STOPS = 200
 _INTERNAL = "An unexpected error; the operators have been told."
 
 
@@ -192,10 +195,7 @@ def _read_part(job: Job, part: RunStream) -> None:
     ):
         raise
     except TransientError as exc:
-        part.attempts += 1
-        is_over = part.attempts > job.integration.retry_attempts
-        status = "failed" if is_over else "retrying"
-        _close_part(job, part, status, exc.code, exc.message)
+        _try_again(job, part, exc)
     except ChurnGuardError as exc:
         _close_part(job, part, "failed", exc.code, exc.message)
     except Exception:
@@ -219,6 +219,9 @@ def _open_reading(job: Job, part: RunStream) -> Reading:
             part.cursor = state.cursor
         if run.trigger == "confirm" and (state.brake or {}).get("kind") == "absence":
             part.phase = "delete"
+    if part.status == "processing" and _note_stop(part):
+        # The worker before was lost, but it had come further than any before it.
+        SyncRun.objects.filter(pk=run.pk, fence=job.claim.fence).update(crashes=0)
     part.status = "processing"
     part.error_code = part.error_detail = ""
     part.save()
@@ -313,11 +316,36 @@ def _complete_part(reading: Reading) -> None:
         pages.note(reading.job, "processing", stream=part.stream, done=True)
 
 
+def _try_again(job: Job, part: RunStream, exc: TransientError) -> None:
+    """Put the stream off, or end it once `retry_attempts` tries after the first came
+    no further than those before them."""
+    kept = RunStream.objects.get(pk=part.pk)
+    kept.attempts = 1 if _note_stop(kept) else kept.attempts + 1
+    part.attempts, part.stops = kept.attempts, kept.stops
+    if kept.attempts <= job.integration.retry_attempts:
+        _close_part(job, part, "retrying", exc.code, exc.message)
+        return
+    tries = "try" if kept.attempts == 1 else "tries"
+    text = f"{exc.message} Given up after {kept.attempts} {tries} without progress."
+    _close_part(job, part, "failed", exc.code, text)
+
+
+def _note_stop(part: RunStream) -> bool:
+    """Remember where a try ended; False where another has ended there already, so
+    that a position which stands still or goes in circles is no progress."""
+    place = json.dumps([part.phase, part.cursor], sort_keys=True)
+    mark = hashlib.blake2b(place.encode(), digest_size=8).hexdigest()
+    is_new = mark not in part.stops
+    if is_new:
+        part.stops = [*part.stops, mark][-MOST_STOPS:]
+    return is_new
+
+
 def _close_part(job: Job, part: RunStream, status: str, code: str, text: str) -> None:
     now = datetime.now(UTC)
     # What the rolled-back page had added is taken back.
     kept = RunStream.objects.get(pk=part.pk)
-    kept.status, kept.attempts = status, part.attempts
+    kept.status, kept.attempts, kept.stops = status, part.attempts, part.stops
     kept.error_code, kept.error_detail = code, text
     kept.finished_at = None if status == "retrying" else now
     state = part.state

@@ -59,7 +59,7 @@ class SyncRun(models.Model):
     attempts = models.IntegerField(default=0)
     """Failed tries since the last committed page."""
     crashes = models.IntegerField(default=0)
-    """Leases that ran out since the last committed page."""
+    """Leases that ran out since the run last came further."""
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     error_code = models.CharField(max_length=64, blank=True, default="")
     error_detail = models.TextField(blank=True, default="")
@@ -128,6 +128,9 @@ class RunStream(models.Model):
     cursor = models.JSONField(null=True, blank=True)
     """Where this run stands, for resuming it."""
     attempts = models.IntegerField(default=0)
+    """Failed tries since the last one that came further than any before it."""
+    stops = models.JSONField(default=list, blank=True)
+    """Marks of where tries of this run ended, newest last."""
     pages = models.IntegerField(default=0)
     fetched = models.BigIntegerField(default=0)
     inserted = models.BigIntegerField(default=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,10 +19,10 @@ from churnguard.errors import (
 from churnguard.models import Batch, Contact, Notice, RunKey, StreamNote
 from integrations import pages, runs
 from integrations import sync as engine
-from integrations.connectors.base import ReadRequest, Stream
+from integrations.connectors.base import Page, ReadRequest, Stream
 from integrations.models import Integration, RunStream, StreamState, SyncRun
 from tests.integrations.sync.conftest import stored, sync, work
-from tests.integrations.sync.scripted import Account, ids
+from tests.integrations.sync.scripted import Account, ScriptedConnector, ids
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Connect = Callable[..., Integration]
@@ -234,6 +234,76 @@ def test_progress_gives_the_attempts_back(account: Account, connect: Connect) ->
     assert run.status == "completed"
     assert failed == {0, 1, 2, 3}
     assert RunStream.objects.get(run=run, stream="companies").fetched == 8
+
+
+@pytest.mark.parametrize("cursors", [[{}], [{"at": 1}, {"at": 2}]])
+def test_a_position_that_does_not_move_on_is_given_up(
+    account: Account,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    cursors: list[dict[str, int]],
+) -> None:
+    """Pages are stored, but each try begins and breaks where one did before."""
+    tries: list[int] = []
+
+    def standing(
+        self: ScriptedConnector, stream: Stream, _request: ReadRequest
+    ) -> Iterator[Page]:
+        tries.append(1)
+        for number, cursor in enumerate(cursors):
+            raw = {"id": f"c{number}", "name": "One"}
+            yield Page(records=[self.parse(stream, raw)], cursor=cursor)
+        raise TransientError("Gone away.")
+
+    monkeypatch.setattr(ScriptedConnector, "read", standing)
+    account.streams = account.streams[:1]
+    integration = connect(retry_attempts=3)
+    run = runs.start(integration)
+
+    work(run, tries=50)
+
+    assert run.status == "failed"
+    assert run.error_detail.endswith(
+        "Gone away. Given up after 4 tries without progress."
+    )
+    assert len(tries) == 4
+    integration.refresh_from_db()
+    assert integration.status == "error"
+    assert integration.status_detail == run.error_detail
+    state = StreamState.objects.get(integration=integration, name="companies")
+    assert (state.status, state.last_error_code) == ("error", "transient")
+
+
+def test_a_worker_lost_at_the_same_place_again_and_again_fails(
+    account: Account, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One page is stored each time, with the same position, before the worker dies."""
+
+    class Killed(BaseException):
+        """As sudden as a kill, but this process lives on."""
+
+    def deadly(
+        self: ScriptedConnector, stream: Stream, _request: ReadRequest
+    ) -> Iterator[Page]:
+        yield Page(records=[self.parse(stream, {"id": "c1"})], cursor={"at": 1})
+        raise Killed
+
+    monkeypatch.setattr(ScriptedConnector, "read", deadly)
+    account.streams = account.streams[:1]
+    integration = connect()
+    run = runs.start(integration)
+    deaths = 0
+
+    for _ in range(3 * runs.MOST_CRASHES):
+        SyncRun.objects.filter(pk=run.pk).update(lease_until=datetime.now(UTC))
+        try:
+            runs.run_now(run.pk)
+        except Killed:
+            deaths += 1
+
+    run.refresh_from_db()
+    assert (run.status, run.error_code) == ("failed", "worker_lost")
+    assert deaths <= runs.MOST_CRASHES + 2
 
 
 def test_back_off_doubles_with_full_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
