@@ -155,7 +155,7 @@ def _take_over(
         state.drift, drift.compare_discovery(state.columns, stream.columns)
     )
     if stream.columns:
-        state.columns = spec["columns"]
+        state.columns = drift.merge_columns(state.columns, [*spec["columns"]])
     state.spec = {**spec, "columns": []}
     state.label = stream.label
     state.record_type = record_types(integration, [stream.name]).get(

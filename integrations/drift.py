@@ -72,6 +72,7 @@ class Watch:
             "label": "",
             "is_custom": False,
             "sample": "",
+            "seen": True,
         }
         if not self._is_first:
             self._note(name, "added", "", kind)
@@ -118,7 +119,8 @@ def type_of(value: Any) -> str:
 def compare_discovery(
     known: list[dict[str, Any]], found: tuple[Column, ...]
 ) -> list[dict[str, Any]]:
-    """Notes on what discovery sees differently: added, changed and vanished columns."""
+    """Notes on what discovery sees differently: added, changed and vanished columns.
+    What only the data showed is not gone because discovery does not list it."""
     if not known or not found:
         return []
     before = {column["name"]: column["type"] for column in known}
@@ -133,12 +135,23 @@ def compare_discovery(
         and frozenset({before[name], after[name]}) not in _ALIKE
     ]
     changes += [
-        (name, "gone", before[name], "") for name in before if name not in after
+        (column["name"], "gone", column["type"], "")
+        for column in known
+        if column["name"] not in after and not column.get("seen")
     ]
     return [
         {"field": name, "kind": kind, "was": was, "now": now, "at": at}
         for name, kind, was, now in changes[:MOST_NOTES]
     ]
+
+
+def merge_columns(
+    known: list[dict[str, Any]], found: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The columns of a discovery, then those that only the data have shown so far."""
+    names = {column["name"] for column in found}
+    seen = [c for c in known if c.get("seen") and c["name"] not in names]
+    return (found + seen)[:MOST_COLUMNS]
 
 
 def merge_notes(

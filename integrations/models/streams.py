@@ -41,7 +41,8 @@ class StreamState(models.Model):
     """Seconds; null = runs with the integration, 0 = only by hand."""
     mapping_version = models.IntegerField(null=True, blank=True)
     columns = models.JSONField(default=list, blank=True)
-    """[{name, type, label, is_custom, sample}] as discovered or seen."""
+    """[{name, type, label, is_custom, sample, seen?}]: as discovered; seen: true where
+    only the data showed it."""
     drift = models.JSONField(default=list, blank=True)
     """[{field, kind: added|type|gone, was, now, at}]: newest last."""
     status = models.CharField(max_length=16, default="never")

@@ -69,6 +69,38 @@ def test_discovery_tells_what_came_and_went() -> None:
     }
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_field_that_only_the_data_show_stays(
+    account: Account, connect: Callable[..., Integration]
+) -> None:
+    """Discovery before every run lists `id` alone; the objects have `plan` too."""
+    account.streams = (
+        Stream("companies", "customer", columns=(Column("id", "string"),)),
+    )
+    account.rows = {"companies": ["c1"]}
+    account.raws = {"c1": {"id": "c1", "plan": "pro"}}
+    integration = connect()
+
+    for _ in range(3):
+        sync(integration, mode="full")
+        state = StreamState.objects.get(integration=integration, name="companies")
+        assert [c["name"] for c in state.columns] == ["id", "plan"]
+        assert [(n["field"], n["kind"]) for n in state.drift] == [("plan", "added")]
+    # Once discovery lists it, its absence means something.
+    account.streams = (
+        Stream("companies", "customer", columns=(Column("plan", "string"),)),
+    )
+    sync(integration, mode="full")
+    account.streams = (
+        Stream("companies", "customer", columns=(Column("id", "string"),)),
+    )
+    account.raws = {"c1": {"id": "c1"}}
+    sync(integration, mode="full")
+    state.refresh_from_db()
+    assert [(n["field"], n["kind"]) for n in state.drift][-1] == ("plan", "gone")
+    assert [c["name"] for c in state.columns] == ["id"]
+
+
 def test_order_follows_dependencies() -> None:
     from integrations.catalog import in_order
 
