@@ -94,9 +94,13 @@ class MemoryTokenStore:
         self._spending = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class TokenKeeper:
     """Hands out a working access token; renews it once for everybody.
+
+    The live token is remembered until shortly before its end, so that threads ask the
+    store once; one that another worker replaced shows by a 401, and `renew` reads the
+    store again.
 
     grant: gets the present tokens (None at first) and returns new ones with
     `integrations.oauth` (refresh_tokens, client_credentials, jwt_bearer). With a
@@ -107,13 +111,19 @@ class TokenKeeper:
     grant: Callable[[TokenSet | None], TokenSet]
     now: Callable[[], datetime]
     early_s: float = EARLY_S
+    _live: TokenSet | None = field(default=None, init=False, repr=False)
 
     def tokens(self) -> TokenSet:
         """Tokens good for at least early_s, renewed first if needed."""
+        now = self.now()
+        live = self._live
+        if live is not None and live.is_fresh(now, early_s=self.early_s):
+            return live
         current = self.store.load()
         if current is None or not current.access_token:
             return self._renew("")
-        if current.is_fresh(self.now(), early_s=self.early_s):
+        if current.is_fresh(now, early_s=self.early_s):
+            self._live = current
             return current
         return self._renew(current.access_token)
 
@@ -138,7 +148,9 @@ class TokenKeeper:
                 and current.access_token not in ("", stale)
                 and current.is_fresh(self.now(), early_s=0.0)
             ):
+                self._live = current
                 return current
+            self._live = None
             spending = current.refresh_token if current else ""
             interrupted = self.store.was_spent(spending)
             if spending:
@@ -155,6 +167,7 @@ class TokenKeeper:
                     ) from exc
                 raise
             self.store.save(fresh)
+            self._live = fresh
             return fresh
 
 

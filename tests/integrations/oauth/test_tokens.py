@@ -134,6 +134,46 @@ def test_token_is_renewed_ahead_of_its_end():
     assert server.refreshes == 1
 
 
+class CountingStore(MemoryTokenStore):
+    """A store that counts how often it is asked."""
+
+    loads = 0
+
+    def load(self) -> TokenSet | None:
+        self.loads += 1
+        return super().load()
+
+
+def test_a_live_token_is_read_from_the_store_once():
+    server, time = RotatingServer(), Time()
+    client, keeper, store = connected(server, time)
+    keeper.store = counting = CountingStore(store.load())
+
+    for _ in range(3):
+        assert run_together(8, lambda: client.get_json("/x")) == []
+
+    assert server.refreshes == 0
+    # Threads that begin together may each ask before the first has an answer.
+    assert 1 <= counting.loads <= 8
+    before = counting.loads
+    for _ in range(20):
+        client.get_json("/x")
+    assert counting.loads == before
+
+
+def test_a_token_replaced_by_another_worker_is_read_again_not_renewed():
+    server, time = RotatingServer(), Time()
+    client, keeper, store = connected(server, time)
+    client.get_json("/x")
+    other = TokenKeeper(store=store, grant=keeper.grant, now=time.now)
+
+    other.renew("access-0")
+    assert client.get_json("/x") == {"ok": True}
+
+    assert server.refreshes == 1
+    assert keeper.access_token() == "access-1"
+
+
 def test_short_lives_are_not_renewed_at_every_call():
     tokens = TokenSet("a", expires_at=START + timedelta(seconds=60), issued_at=START)
 
