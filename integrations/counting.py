@@ -19,6 +19,11 @@ def names_of(integration: Integration) -> dict[str, str]:
     }
 
 
+def run_asked_for(run: SyncRun) -> None:
+    """A run was put into the queue."""
+    metrics.sync_job("pending", **names_of(run.integration))
+
+
 def run_changed(run: SyncRun, status: str) -> None:
     """A run is at work (processing) or has ended; other words are no change."""
     if status != "processing" and status not in metrics.TERMINAL:

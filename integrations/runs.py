@@ -12,6 +12,7 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from django.conf import settings
 from django.db import IntegrityError, OperationalError, connection, transaction
@@ -19,6 +20,7 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from churnguard import logs, loops
 from churnguard.errors import ChurnGuardError, ConfigError
 from churnguard.models import RunKey, Schedule
+from integrations import counting
 from integrations.models import Integration, RunStatus, RunStream, StreamState, SyncRun
 
 log = logging.getLogger(__name__)
@@ -116,6 +118,7 @@ def start(
             )
     except IntegrityError as exc:
         raise AlreadyRunningError(get_active(integration)) from exc
+    transaction.on_commit(partial(counting.run_asked_for, run), robust=True)
     transaction.on_commit(lambda: _nudge(run.pk), robust=True)
     return run
 
@@ -144,6 +147,9 @@ def request_cancel(run: SyncRun) -> bool:
         Integration.objects.filter(
             pk=run.integration_id, status__in=("syncing", "rate_limited")
         ).update(status="active", resumes_at=None, status_detail="")
+        transaction.on_commit(
+            partial(counting.run_changed, run, RunStatus.CANCELLED), robust=True
+        )
         return True
     return bool(
         SyncRun.objects.filter(pk=run.pk, status=RunStatus.PROCESSING).update(
