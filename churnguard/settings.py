@@ -203,6 +203,22 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "IntegrationStatusEnum": "integrations.models.IntegrationStatus",
         "RunStatusEnum": "integrations.models.RunStatus",
+        "ApiKeyStateEnum": ["active", "expired", "revoked"],
+        "PredictionStateEnum": [
+            "no_model",
+            "training",
+            "not_enough_outcomes",
+            "ready",
+        ],
+        "MrrMovementEnum": [
+            "new",
+            "reactivation",
+            "expansion",
+            "contraction",
+            "churn",
+        ],
+        "PeriodEnum": ["day", "week", "month"],
+        "RevenueIntervalEnum": ["month", "day"],
     },
 }
 
