@@ -2,13 +2,14 @@
 
 Subscription organisations: the paid spells of a customer are joined over gaps of at
 most the grace, so a late renewal or a change of plan is no churn, and who comes back
-later starts a new spell and can churn again. Without subscriptions: activity.
+later starts a new spell and can churn again. Inactivity: so many days without a
+qualifying event are leaving; who returns is a customer again.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Protocol
 
 import numpy as np
@@ -58,29 +59,29 @@ class Spells:
 
 @dataclass(frozen=True, slots=True)
 class Uses:
-    """Days of use, sorted by customer and day. Who has not been seen for a horizon
-    has left already and returns with the next use."""
+    """Days of use, sorted by customer and day. Who has not been seen for `silence`
+    days has left already and returns with the next use."""
 
     customer: IntArray
     day: IntArray
-    horizon: int
+    silence: int
 
     def population(self, day: int) -> IntArray:
-        """Ids, sorted, seen within the horizon before `day`."""
-        recent = (self.day < day) & (self.day >= day - self.horizon)
+        """Ids, sorted, seen within the silence before `day`."""
+        recent = (self.day < day) & (self.day >= day - self.silence)
         return np.unique(self.customer[recent])
 
     def ends(self, customers: IntArray, day: int) -> FloatArray:
-        """The day (at or after `day`) from which nothing was seen for a horizon."""
+        """The first day, at or after `day`, of a silence of that length."""
         last = int(self.day.max()) if len(self.day) else day
         later = self.day >= day
         who, when = self.customer[later], self.day[later]
         before = np.where(np.diff(who, prepend=-1) != 0, day - 1, np.roll(when, 1))
-        broken = when - before > self.horizon
+        broken = when - before > self.silence
         first_break = _spread(customers, who[broken][::-1], before[broken][::-1] + 1.0)
         newest = _spread(customers, who, when.astype(np.float64))
         newest = np.where(np.isfinite(newest), newest, day - 1.0)
-        silent = np.where(last - newest >= self.horizon, newest + 1.0, np.inf)
+        silent = np.where(last - newest >= self.silence, newest + 1.0, np.inf)
         return np.minimum(first_break, silent)
 
 
@@ -91,23 +92,33 @@ def active_label(cur: Cursor, org_id: int) -> LabelDefinition:
     ).first()
     if found is not None:
         return found
+    made, _ = LabelDefinition.objects.get_or_create(
+        organization_id=org_id, version=1, defaults={"kind": default_kind(cur, org_id)}
+    )
+    return made
+
+
+def default_kind(cur: Cursor, org_id: int) -> str:
+    """subscription where the organisation has any, else inactivity."""
     cur.execute(
         "SELECT EXISTS (SELECT 1 FROM cg_subscription WHERE organization_id = %s "
         "AND customer_source_id IS NOT NULL)",
         [org_id],
     )
     row = cur.fetchone()
-    kind = "subscription" if row and row[0] else "inactivity"
-    made, _ = LabelDefinition.objects.get_or_create(
-        organization_id=org_id, version=1, defaults={"kind": kind}
-    )
-    return made
+    return "subscription" if row and row[0] else "inactivity"
 
 
 def load_history(
-    cur: Cursor, org_id: int, label: LabelDefinition, timezone: str
+    cur: Cursor,
+    org_id: int,
+    label: LabelDefinition,
+    timezone: str,
+    *,
+    since: int | None = None,
 ) -> History:
-    """Every paid spell of the organisation, or every day of use."""
+    """Every paid spell of the organisation, or every day with a qualifying event, from
+    the day number `since` on."""
     if label.kind == "subscription":
         found = _columns(_subscriptions(cur, org_id, timezone))
         return Spells(*found, _join(*found, label.grace_days))
@@ -115,11 +126,17 @@ def load_history(
         "SELECT DISTINCT s.customer_id, u.day - date '1970-01-01' "
         "FROM cg_usage_day u JOIN cg_customer_source s "
         "ON s.id = u.customer_source_id "
-        "WHERE u.organization_id = %s AND u.n > 0 ORDER BY 1, 2",
-        [org_id],
+        "WHERE u.organization_id = %(org)s AND u.n > 0 "
+        "AND (%(names)s::text[] IS NULL OR u.name = ANY(%(names)s)) "
+        "AND u.day >= %(since)s ORDER BY 1, 2",
+        {
+            "org": org_id,
+            "names": label.qualifying or None,
+            "since": EPOCH + timedelta(days=since or 0),
+        },
     )
     table = np.array(cur.fetchall(), dtype=np.int64).reshape(-1, 2)
-    return Uses(table[:, 0], table[:, 1], label.horizon_days)
+    return Uses(table[:, 0], table[:, 1], label.inactivity_days)
 
 
 def outcomes(
@@ -128,7 +145,8 @@ def outcomes(
     """1 where the customer left within the horizon after `day` (n,)."""
     ends = history.ends(customers, day)
     if label.kind == "inactivity":
-        return (ends <= day).astype(np.float64)
+        # Leaving is seen when the silence is full.
+        ends = ends + label.inactivity_days
     return (ends <= day + label.horizon_days).astype(np.float64)
 
 
@@ -136,6 +154,22 @@ def maturing_days(label: LabelDefinition) -> int:
     """Days after a cutoff until its outcomes are known for certain."""
     grace = label.grace_days if label.kind == "subscription" else 0
     return label.horizon_days + grace
+
+
+def describe(label: LabelDefinition) -> str:
+    """What leaving means by this definition, as the end of a sentence."""
+    if label.kind == "subscription":
+        return (
+            f"the last subscription ends within {label.horizon_days} days and none "
+            f"begins within {label.grace_days} days after"
+        )
+    what = "use" if not label.qualifying else " or ".join(label.qualifying)
+    if label.inactivity_days == label.horizon_days:
+        return f"no {what} for {label.horizon_days} days"
+    return (
+        f"{label.inactivity_days} days in a row without {what}, within "
+        f"{label.horizon_days} days"
+    )
 
 
 def day_number(day: date) -> int:

@@ -11,7 +11,8 @@ class LabelDefinition(models.Model):
     """What "churned" means in one organisation; versions are appended, one is active.
 
     subscription: the last paid spell ended within the horizon and no other began
-    within the grace. inactivity: no use within the horizon.
+    within the grace. inactivity: `inactivity_days` in a row without a qualifying event,
+    within the horizon.
     """
 
     KINDS = (("subscription", "Subscription ended"), ("inactivity", "No activity"))
@@ -21,8 +22,14 @@ class LabelDefinition(models.Model):
     kind = models.CharField(max_length=16, choices=KINDS)
     horizon_days = models.IntegerField(default=90)
     grace_days = models.IntegerField(default=30)
+    """Subscription only: a new one within so many days is a late renewal."""
+    inactivity_days = models.IntegerField(default=90)
+    """Inactivity only: so long a silence is leaving; at most the horizon."""
+    qualifying = models.JSONField(default=list)
+    """Inactivity only: names of the events that count as use; empty = all."""
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.CharField(max_length=254, default="system")
 
     class Meta:
         db_table = "an_label_definition"
@@ -80,6 +87,12 @@ class ModelVersion(models.Model):
     leakage = models.TextField(blank=True, default="")
     verdict = models.TextField()
     """Why it was put in use, or not."""
+    comparison = models.JSONField(null=True)
+    """The numbers of the decision; null where nothing could be compared."""
+    score_bins = models.JSONField(null=True)
+    """Deciles and shares of the log-odds at training, for drift of the score."""
+    tested = models.JSONField(default=list)
+    """Per tested cutoff a sample of its forecasts: `training.Tested` as an object."""
     drift = models.JSONField(default=list)
     months_at_stake = models.FloatField(default=12.0)
     """12 times the expected share of a year that the scored customers stay."""
@@ -133,6 +146,64 @@ class Prediction(models.Model):
         ]
 
 
+class MaturedCohort(models.Model):
+    """Predictions of one day whose horizon has passed, against what came of them.
+
+    z, p_value: departures against their expected sum, as independent outcomes.
+    """
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE)
+    model = models.ForeignKey(ModelVersion, on_delete=models.CASCADE)
+    cutoff = models.DateField()
+    rows = models.IntegerField()
+    expected = models.FloatField()
+    observed = models.IntegerField()
+    z = models.FloatField()
+    p_value = models.FloatField()
+    auc = models.FloatField(null=True)
+    """Null where all left or all stayed."""
+    log_loss = models.FloatField()
+    brier = models.FloatField()
+    checked_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "an_matured_cohort"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "cutoff", "model"], name="matured_cohort_once"
+            )
+        ]
+
+
+class SampleTruth(models.Model):
+    """What the generator of the sample company knows of one account.
+
+    Only sample organisations have rows. Read by `predict.truth` alone, never by
+    features, labels, training or scoring.
+    """
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE)
+    account = models.CharField(max_length=40)
+    ids = models.JSONField()
+    """Source name -> id of the account there."""
+    cause = models.CharField(max_length=40)
+    starts_at = models.DateTimeField()
+    """Begin of the first week of `hazard`."""
+    hazard = models.JSONField()
+    """Chance to decide to leave, per week."""
+    decided_at = models.DateTimeField(null=True)
+    churned_at = models.DateTimeField(null=True)
+    returned_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "an_sample_truth"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "account"], name="sample_truth_once"
+            )
+        ]
+
+
 class TrainingJob(models.Model):
     """A claimed unit of work: train and then score one organisation."""
 
@@ -148,7 +219,7 @@ class TrainingJob(models.Model):
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE)
     state = models.CharField(max_length=12, choices=STATES, default="queued")
     reason = models.CharField(max_length=20)
-    """first, monthly or requested."""
+    """first, monthly, requested, definition (of churn changed) or drift."""
     requested_by = models.CharField(max_length=254, default="system")
     requested_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)
