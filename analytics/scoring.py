@@ -7,18 +7,16 @@ a change is either seen by this round or marks the customer for the next.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
 import numpy as np
 from django.db import connection, transaction
 from psycopg import Cursor
 
-from analytics import definition, health
+from analytics import definition, health, score_lines
 from analytics import facts as fact_table
 from analytics.definition import METRICS
 from analytics.models import ScoreDefinition
@@ -116,9 +114,8 @@ def score_customers(
             band if known else health.UNKNOWN
             for band, known in zip(new_bands, scores.known.tolist(), strict=True)
         ]
-        changed += _store(
-            cur, org_id, definition_id, some, facts, rows, scores, new_bands, now
-        )
+        lines = score_lines.get_lines(facts, rows, scores)
+        changed += _store(cur, org_id, definition_id, some, lines, new_bands, now)
         band_changes += [
             (c.id, c.band, band)
             for c, band in zip(some, new_bands, strict=True)
@@ -228,111 +225,85 @@ def _store(
     org_id: int,
     definition_id: int,
     customers: list[ScoredCustomer],
-    facts: fact_table.CustomerFacts,
-    rows: list[int],
-    scores: health.Scores,
+    lines: score_lines.Lines,
     new_bands: list[str],
     now: datetime,
 ) -> int:
     """Append the changed scores and update the customers; returns rows appended."""
-    parts = _parts(facts, rows, scores)
-    cur.execute(
-        "CREATE TEMP TABLE IF NOT EXISTS score_stage (customer_id bigint, "
-        "score smallint, exact double precision, band text, coverage smallint, "
-        "hash bigint, parts jsonb) ON COMMIT DELETE ROWS"
-    )
-    cur.execute("DELETE FROM score_stage")
-    encode = msgspec.json.Encoder().encode
+    ids = f"{{{','.join(str(one.id) for one in customers)}}}"
+    known = lines.known.tolist()
+    score = lines.score.tolist()
+    coverage = lines.coverage_pct.tolist()
+    hashes = score_lines.hashes(lines, new_bands, definition_id)
+    before = _before(cur, ids, now)
+    changed = [
+        row
+        for row, (new, (old, _)) in enumerate(zip(hashes, before, strict=True))
+        if known[row] and new != old
+    ]
+    parts = score_lines.encode(lines, changed)
+    exact = np.round(lines.exact, 4).tolist()
+    at = now.isoformat()
     with cur.copy(
-        "COPY score_stage (customer_id, score, exact, band, coverage, hash, parts) "
-        "FROM STDIN"
+        "COPY an_health_score (organization_id, customer_id, definition_id, at, score, "
+        "score_exact, band, coverage_pct, parts_hash, parts) FROM STDIN"
     ) as copy:
-        for i, customer in enumerate(customers):
-            known = bool(scores.known[i])
-            stable = [[p[0], p[4], p[5], p[6]] for p in parts[i]]
-            digest = hashlib.blake2b(
-                encode([int(scores.score[i]), new_bands[i], definition_id, stable]),
-                digest_size=8,
-            ).digest()
+        for row, part in zip(changed, parts, strict=True):
             copy.write_row(
                 (
-                    customer.id,
-                    int(scores.score[i]) if known else None,
-                    round(float(scores.exact[i]), 4) if known else None,
-                    new_bands[i],
-                    int(scores.coverage_pct[i]),
-                    int.from_bytes(digest, "big", signed=True),
-                    encode(parts[i]).decode(),
+                    org_id,
+                    customers[row].id,
+                    definition_id,
+                    at,
+                    score[row],
+                    exact[row],
+                    new_bands[row],
+                    coverage[row],
+                    hashes[row],
+                    part,
                 )
             )
     cur.execute(
-        "INSERT INTO an_health_score (organization_id, customer_id, definition_id, at, "
-        "  score, score_exact, band, coverage_pct, parts, parts_hash) "
-        "SELECT %s, s.customer_id, %s, %s, s.score, s.exact, s.band, s.coverage, "
-        "  s.parts, s.hash FROM score_stage s "
-        "LEFT JOIN LATERAL (SELECT h.parts_hash FROM an_health_score h "
-        "  WHERE h.customer_id = s.customer_id ORDER BY h.at DESC LIMIT 1) old ON true "
-        "WHERE s.score IS NOT NULL AND old.parts_hash IS DISTINCT FROM s.hash",
-        [org_id, definition_id, now],
+        "CREATE TEMP TABLE IF NOT EXISTS score_stage (customer_id bigint, "
+        "score smallint, band text, coverage smallint, trend smallint) "
+        "ON COMMIT DELETE ROWS"
     )
-    appended = int(cur.rowcount)
+    cur.execute("DELETE FROM score_stage")
+    with cur.copy(
+        "COPY score_stage (customer_id, score, band, coverage, trend) FROM STDIN"
+    ) as copy:
+        for row, customer in enumerate(customers):
+            new = score[row] if known[row] else None
+            old = before[row][1]
+            trend = None if new is None or old is None else new - old
+            copy.write_row((customer.id, new, new_bands[row], coverage[row], trend))
     cur.execute(
         "UPDATE cg_customer c SET score = s.score, band = s.band, "
         "  coverage_pct = s.coverage, scored_at = %(now)s, score_stale_at = NULL, "
-        "  mrr_minor = m.mrr, "
-        "  trend = s.score - (SELECT h.score FROM an_health_score h "
-        "    WHERE h.customer_id = s.customer_id AND h.at <= %(week)s "
-        "    ORDER BY h.at DESC LIMIT 1) "
+        "  mrr_minor = m.mrr, trend = s.trend "
         f"FROM score_stage s LEFT JOIN ({pieces.of_customers(pieces.CUSTOMER_MRR)}) m "
         "  ON m.customer_id = s.customer_id "
         "WHERE c.id = s.customer_id",
         {
             **mrr.mrr_parameters(Organization.objects.get(pk=org_id), now, now),
-            "week": now - timedelta(days=7),
-            "ids": f"{{{','.join(str(one.id) for one in customers)}}}",
+            "ids": ids,
         },
     )
-    return appended
+    return len(changed)
 
 
-def _parts(
-    facts: fact_table.CustomerFacts, rows: list[int], scores: health.Scores
-) -> list[list[Any]]:
-    """Per customer the ledger lines as `HealthScore.parts` stores them."""
-    names = [metric.name for metric in METRICS]
-    raw = np.round(scores.raw, 2).tolist()
-    decayed = np.round(scores.decayed, 2).tolist()
-    weight = np.round(scores.weight, 3).tolist()
-    losses = scores.losses.tolist()
-    fact_a = np.round(facts.fact_a[rows], 3).tolist()
-    fact_b = np.round(facts.fact_b[rows], 3).tolist()
-    at = np.round(facts.fact_at[rows]).tolist()
-    age = np.round(facts.age_days[rows], 1)
-    oldest = np.nanmax(np.where(np.isnan(age), -1.0, age), axis=1).tolist()
-    caps = scores.cap.tolist()
-    m = len(names)
-    out = []
-    for i in range(len(rows)):
-        # NaN is encoded as null; a metric without a score is left out.
-        table = zip(
-            names,
-            raw[i],
-            decayed[i],
-            weight[i],
-            losses[i],
-            fact_a[i],
-            fact_b[i],
-            at[i],
-            strict=False,
-        )
-        lines: list[Any] = [line for line in table if line[1] == line[1]]
-        if losses[i][m]:
-            lines.append(
-                [health.STALE_LINE, None, None, 0, losses[i][m], oldest[i], None, None]
-            )
-        if losses[i][m + 1]:
-            lines.append(
-                [health.CAP_LINE, None, None, 0, losses[i][m + 1], caps[i], None, None]
-            )
-        out.append(lines)
-    return out
+def _before(
+    cur: Cursor, ids: str, now: datetime
+) -> list[tuple[int | None, int | None]]:
+    """Per customer the hash of the newest score and the score of a week ago."""
+    cur.execute(
+        "SELECT newest.parts_hash, week.score "
+        "FROM unnest(%(ids)s::bigint[]) WITH ORDINALITY AS c (id, place) "
+        "LEFT JOIN LATERAL (SELECT h.parts_hash FROM an_health_score h "
+        "  WHERE h.customer_id = c.id ORDER BY h.at DESC LIMIT 1) newest ON true "
+        "LEFT JOIN LATERAL (SELECT h.score FROM an_health_score h "
+        "  WHERE h.customer_id = c.id AND h.at <= %(week)s "
+        "  ORDER BY h.at DESC LIMIT 1) week ON true ORDER BY c.place",
+        {"ids": ids, "week": now - timedelta(days=7)},
+    )
+    return cur.fetchall()

@@ -12,7 +12,7 @@ import numpy as np
 from psycopg import Cursor
 
 from analytics.definition import METRICS
-from analytics.facts.base import DAY_S, CustomerFacts, M
+from analytics.facts.base import DAY_S, CustomerFacts, Links, M, get_links
 from analytics.facts.billing import fill_billing
 from analytics.facts.service import fill_engagement, fill_sentiment, fill_support
 from analytics.facts.usage import fill_usage
@@ -34,20 +34,17 @@ def gather(
 ) -> CustomerFacts:
     """All metric values of these customers of one organisation."""
     cur.execute("SELECT (%s::timestamptz AT TIME ZONE %s)::date", [now, timezone])
-    today: date = cur.fetchone()[0]
+    row = cur.fetchone()
+    assert row is not None
+    today: date = row[0]
     facts = CustomerFacts.empty(len(customer_ids))
-    index = {customer_id: row for row, customer_id in enumerate(customer_ids)}
-    # As one literal: adapting thousands of numbers for each statement costs more than
-    # some of the statements.
-    ids = f"{{{','.join(map(str, customer_ids))}}}"
-    feeds = _feed_ages(cur, org_id, now)
-    sources = _customer_sources(cur, ids, index)
-    ages = _ages(feeds, sources, len(customer_ids))
-    fill_usage(cur, ids, index, today, now, facts, ages["events"])
-    fill_billing(cur, ids, index, now, facts, ages)
-    fill_support(cur, ids, index, now, facts, ages["tickets"])
-    fill_engagement(cur, ids, index, now, facts)
-    fill_sentiment(cur, ids, index, now, facts)
+    links = get_links(cur, np.array(customer_ids, dtype=np.int64))
+    ages = _ages(_feed_ages(cur, org_id, now), links)
+    fill_usage(cur, links, today, now, facts, ages["events"])
+    fill_billing(cur, links, now, facts, ages)
+    fill_support(cur, links, now, facts, ages["tickets"])
+    fill_engagement(cur, links, now, facts)
+    fill_sentiment(cur, links, now, facts)
     for metric in METRICS:
         if metric.source in ages:
             facts.age_days[:, M[metric.name]] = ages[metric.source]
@@ -74,27 +71,15 @@ def _feed_ages(cur: Cursor, org_id: int, now: datetime) -> dict[str, dict[int, f
     return out
 
 
-def _customer_sources(
-    cur: Cursor, ids: str, index: dict[int, int]
-) -> list[tuple[int, int]]:
-    cur.execute(
-        "SELECT DISTINCT customer_id, source_id FROM cg_customer_source "
-        "WHERE customer_id = ANY(%s::bigint[])",
-        [ids],
-    )
-    return [(index[customer], source) for customer, source in cur.fetchall()]
-
-
-def _ages(
-    feeds: dict[str, dict[int, float]], sources: list[tuple[int, int]], n: int
-) -> dict[str, Floats]:
+def _ages(feeds: dict[str, dict[int, float]], links: Links) -> dict[str, Floats]:
     """Per kind: (n,) age of the freshest source of that kind; NaN = not connected."""
     out = {}
+    sources, source = np.unique(links.source, return_inverse=True)
     for kind, by_source in feeds.items():
-        age = np.full(n, np.inf)
-        for row, source in sources:
-            if source in by_source and by_source[source] < age[row]:
-                age[row] = by_source[source]
+        known = np.array([by_source.get(one, np.inf) for one in sources.tolist()])
+        age = np.full(links.n, np.inf)
+        if len(known):
+            np.minimum.at(age, links.row, known[source])
         out[kind] = np.where(np.isinf(age), np.nan, age)
     return out
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from psycopg import Cursor
 
 from analytics.definition import METRICS
-from analytics.health import CAPS, Floats
+from analytics.facts.reading import read
+from analytics.health import CAPS, Floats, Ints
 
 M = {metric.name: index for index, metric in enumerate(METRICS)}
 DAY_S = 86_400.0
@@ -43,27 +45,74 @@ class CustomerFacts:
 
     def put(
         self,
-        rows: npt.NDArray[np.int64],
+        rows: Ints,
         metric: str,
         value: Floats,
         *,
         a: Floats | None = None,
         b: Floats | None = None,
         at: Floats | None = None,
+        age: Floats | None = None,
     ) -> None:
         """Set one metric for some rows."""
         column = M[metric]
         self.values[rows, column] = value
-        for target, given in ((self.fact_a, a), (self.fact_b, b), (self.fact_at, at)):
+        for target, given in (
+            (self.fact_a, a),
+            (self.fact_b, b),
+            (self.fact_at, at),
+            (self.age_days, age),
+        ):
             if given is not None:
                 target[rows, column] = given
 
 
-def row_numbers(found: list[tuple[Any, ...]], index: dict[int, int]) -> Any:
-    return np.array([index[row[0]] for row in found], dtype=np.int64)
+OF = "JOIN unnest(%(refs)s::bigint[], %(rows)s::int[]) AS s (id, row) ON s.id = "
+"""Joins facts to the customers asked for: put the fact's customer_source_id after it.
+The planner knows how many there are, and no statement reads the identities again."""
 
 
-def column_of(found: list[tuple[Any, ...]], position: int) -> Floats:
-    return np.array(
-        [np.nan if row[position] is None else float(row[position]) for row in found]
+@dataclass(frozen=True, slots=True)
+class Links:
+    """The source identities of n customers.
+
+    customers: (n,) ids; row: (k,) the customer's row number; ref: (k,) the identity;
+    source: (k,) its source.
+    """
+
+    customers: Ints
+    row: Ints
+    ref: Ints
+    source: Ints
+
+    @property
+    def n(self) -> int:
+        """How many customers."""
+        return len(self.customers)
+
+    def parameters(self, **more: Any) -> dict[str, Any]:
+        """What a statement with `OF` needs, and `more`."""
+        # As literals: adapting thousands of numbers for each statement costs more
+        # than some of the statements.
+        return {"refs": literal(self.ref), "rows": literal(self.row), **more}
+
+
+def literal(numbers: Ints) -> str:
+    """The array as PostgreSQL writes one."""
+    return f"{{{','.join(map(str, numbers.tolist()))}}}"
+
+
+def get_links(cur: Cursor, customer_ids: Ints) -> Links:
+    """The identities of these customers, in no order."""
+    order = np.argsort(customer_ids, kind="stable")
+    found = read(
+        cur,
+        "SELECT s.customer_id AS customer, s.id AS ref, s.source_id AS source "
+        "FROM unnest(%(ids)s::bigint[]) AS c (id) "
+        "JOIN cg_customer_source s ON s.customer_id = c.id",
+        {"ids": literal(customer_ids)},
+        ("customer", "ref", "source"),
     )
+    customer, ref, source = (found[name].astype(np.int64) for name in found)
+    place = np.searchsorted(customer_ids, customer, sorter=order)
+    return Links(customer_ids, order[place], ref, source)

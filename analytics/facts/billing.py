@@ -7,105 +7,114 @@ from datetime import datetime, timedelta
 import numpy as np
 from psycopg import Cursor
 
-from analytics.facts.base import DAY_S, CustomerFacts, M
+from analytics.facts.base import DAY_S, OF, CustomerFacts, Links
+from analytics.facts.reading import read
 from analytics.health import CAPS, Floats
+
+_INVOICES = f"""
+SELECT s.row, min(i.due_at) FILTER (WHERE i.status IN ('open', 'uncollectible')
+    AND i.due_at < %(now)s AND i.paid_at IS NULL) AS due_at,
+    coalesce(sum(i.failed_attempts) FILTER (
+        WHERE coalesce(i.last_failed_at, i.due_at) > %(since)s), 0) AS failed,
+    max(i.last_failed_at) AS failed_at
+FROM cg_invoice i {OF} i.customer_source_id
+WHERE i.deleted_at IS NULL GROUP BY 1
+"""
+_LIVE = "('active', 'trialing', 'past_due')"
+_PLANS = f"""
+SELECT s.row, sum(b.mrr_minor) FILTER (WHERE b.status IN {_LIVE}
+        AND (b.ended_at IS NULL OR b.ended_at > %(now)s)) AS mrr,
+    sum(old.mrr_minor) AS old_mrr,
+    min(b.period_ends_at) FILTER (WHERE b.status IN {_LIVE}
+        AND b.period_ends_at > %(now)s
+        AND (b.auto_renew IS FALSE OR b.cancel_at IS NOT NULL)) AS renews_at,
+    bool_or(b.cancel_at IS NOT NULL AND b.status IN {_LIVE}) AS cancels,
+    bool_and(coalesce(b.ended_at, b.canceled_at) <= %(now)s
+        AND coalesce(b.ended_at, b.canceled_at) IS NOT NULL) AS is_over,
+    max(coalesce(b.ended_at, b.canceled_at)) AS over_at, max(last_change.at) AS at
+FROM cg_subscription b {OF} b.customer_source_id
+LEFT JOIN LATERAL (
+    SELECT c.mrr_minor, c.status FROM cg_subscription_change c
+    WHERE c.subscription_id = b.id AND c.effective_at <= %(since)s
+    ORDER BY c.effective_at DESC LIMIT 1
+) old ON old.status IN {_LIVE} AND (b.ended_at IS NULL OR b.ended_at > %(since)s)
+LEFT JOIN LATERAL (
+    SELECT max(c.effective_at) AS at FROM cg_subscription_change c
+    WHERE c.subscription_id = b.id AND c.effective_at > %(since)s
+) last_change ON true
+WHERE b.deleted_at IS NULL GROUP BY 1
+"""
+
+
+def _epoch(*columns: str) -> str:
+    return ", ".join(f"date_part('epoch', {name}) AS {name}" for name in columns)
 
 
 def fill_billing(
     cur: Cursor,
-    ids: str,
-    index: dict[int, int],
+    links: Links,
     now: datetime,
     facts: CustomerFacts,
     ages: dict[str, Floats],
 ) -> None:
     """Days past due, failed payments in 90 days, MRR against 90 days ago, renewal."""
     since = now - timedelta(days=90)
-    every = np.arange(len(index))
-    paying = every[~np.isnan(ages["invoices"])]
+    paying = np.flatnonzero(~np.isnan(ages["invoices"]))
     zeros = np.zeros(len(paying))
     facts.put(paying, "past_due", zeros, a=zeros)
     facts.put(paying, "failed_payments", zeros, a=zeros)
-    cur.execute(
-        "SELECT s.customer_id, min(i.due_at) FILTER (WHERE i.status IN ('open', "
-        "'uncollectible') AND i.due_at < %(now)s AND i.paid_at IS NULL), "
-        "coalesce(sum(i.failed_attempts) FILTER (WHERE coalesce(i.last_failed_at, "
-        "i.due_at) > %(since)s), 0), max(i.last_failed_at) "
-        "FROM cg_invoice i JOIN cg_customer_source s ON s.id = i.customer_source_id "
-        "WHERE s.customer_id = ANY(%(ids)s::bigint[]) "
-        "AND i.deleted_at IS NULL GROUP BY 1",
-        {"ids": ids, "now": now, "since": since},
+    found = read(
+        cur,
+        f"SELECT row, failed, {_epoch('due_at', 'failed_at')} FROM ({_INVOICES}) x",
+        links.parameters(now=now, since=since),
+        ("row", "due_at", "failed", "failed_at"),
     )
-    past_due_cap = CAPS.index("past_due_30")
-    for customer_id, due_at, failed, failed_at in cur.fetchall():
-        row = index[customer_id]
-        if due_at is not None:
-            late = (now - due_at).total_seconds() / DAY_S
-            facts.values[row, M["past_due"]] = facts.fact_a[row, M["past_due"]] = late
-            facts.fact_at[row, M["past_due"]] = due_at.timestamp()
-            facts.capped[row, past_due_cap] = late > 30
-        facts.values[row, M["failed_payments"]] = float(failed)
-        facts.fact_a[row, M["failed_payments"]] = float(failed)
-        if failed_at is not None:
-            facts.fact_at[row, M["failed_payments"]] = failed_at.timestamp()
-    _plan(cur, ids, index, now, since, facts)
-
-
-_LIVE = "('active', 'trialing', 'past_due')"
+    rows, due_at = found["row"].astype(np.int64), found["due_at"]
+    facts.put(
+        rows,
+        "failed_payments",
+        found["failed"],
+        a=found["failed"],
+        at=found["failed_at"],
+    )
+    is_due = ~np.isnan(due_at)
+    rows, due_at = rows[is_due], due_at[is_due]
+    late = (now.timestamp() - due_at) / DAY_S
+    facts.put(rows, "past_due", late, a=late, at=due_at)
+    facts.capped[rows, CAPS.index("past_due_30")] = late > 30
+    _plan(cur, links, now, since, facts)
 
 
 def _plan(
-    cur: Cursor,
-    ids: str,
-    index: dict[int, int],
-    now: datetime,
-    since: datetime,
-    facts: CustomerFacts,
+    cur: Cursor, links: Links, now: datetime, since: datetime, facts: CustomerFacts
 ) -> None:
-    cur.execute(
-        "SELECT s.customer_id, "
-        f"sum(b.mrr_minor) FILTER (WHERE b.status IN {_LIVE} "
-        "  AND (b.ended_at IS NULL OR b.ended_at > %(now)s)), "
-        "sum(old.mrr_minor), "
-        f"min(b.period_ends_at) FILTER (WHERE b.status IN {_LIVE} "
-        "  AND b.period_ends_at > %(now)s AND (b.auto_renew IS FALSE "
-        "  OR b.cancel_at IS NOT NULL)), "
-        f"bool_or(b.cancel_at IS NOT NULL AND b.status IN {_LIVE}), "
-        "bool_and(coalesce(b.ended_at, b.canceled_at) <= %(now)s "
-        "  AND coalesce(b.ended_at, b.canceled_at) IS NOT NULL), "
-        "max(coalesce(b.ended_at, b.canceled_at)), max(last_change.at) "
-        "FROM cg_subscription b JOIN cg_customer_source s "
-        "ON s.id = b.customer_source_id "
-        "LEFT JOIN LATERAL (SELECT c.mrr_minor, c.status "
-        "  FROM cg_subscription_change c WHERE c.subscription_id = b.id "
-        "  AND c.effective_at <= %(since)s ORDER BY c.effective_at DESC LIMIT 1) old "
-        f"ON old.status IN {_LIVE} AND (b.ended_at IS NULL OR b.ended_at > %(since)s) "
-        "LEFT JOIN LATERAL (SELECT max(c.effective_at) AS at "
-        "  FROM cg_subscription_change c WHERE c.subscription_id = b.id "
-        "  AND c.effective_at > %(since)s) last_change ON true "
-        "WHERE s.customer_id = ANY(%(ids)s::bigint[]) "
-        "AND b.deleted_at IS NULL GROUP BY 1",
-        {"ids": ids, "now": now, "since": since},
+    found = read(
+        cur,
+        "SELECT row, mrr, old_mrr, cancels::int AS cancels, is_over::int AS is_over, "
+        f"{_epoch('renews_at', 'over_at', 'at')} FROM ({_PLANS}) x",
+        links.parameters(now=now, since=since),
+        ("row", "mrr", "old_mrr", "cancels", "is_over", "renews_at", "over_at", "at"),
     )
-    cancel_cap = CAPS.index("cancellation_scheduled")
-    for row_ in cur.fetchall():
-        customer_id, mrr, old_mrr, renews_at, cancels, all_over, over_at, at = row_
-        row = index[customer_id]
-        new_value, old_value = float(mrr or 0), float(old_mrr or 0)
-        if old_value > 0:
-            column = M["plan_change"]
-            facts.values[row, column] = new_value / old_value
-            facts.fact_a[row, column] = new_value
-            facts.fact_b[row, column] = old_value
-            if at is not None:
-                facts.fact_at[row, column] = at.timestamp()
-        column = M["renewal"]
-        if all_over:
-            facts.values[row, column] = facts.fact_a[row, column] = 0.0
-            facts.fact_b[row, column] = 1.0
-            facts.fact_at[row, column] = over_at.timestamp()
-        elif renews_at is not None:
-            days = (renews_at - now).total_seconds() / DAY_S
-            facts.values[row, column] = facts.fact_a[row, column] = days
-            facts.fact_at[row, column] = renews_at.timestamp()
-        facts.capped[row, cancel_cap] = bool(cancels) or bool(all_over)
+    rows = found["row"].astype(np.int64)
+    new, old = np.nan_to_num(found["mrr"]), np.nan_to_num(found["old_mrr"])
+    had = old > 0
+    facts.put(
+        rows[had],
+        "plan_change",
+        new[had] / old[had],
+        a=new[had],
+        b=old[had],
+        at=found["at"][had],
+    )
+    over = found["is_over"] == 1
+    zeros = np.zeros(int(over.sum()))
+    facts.put(
+        rows[over], "renewal", zeros, a=zeros, b=zeros + 1.0, at=found["over_at"][over]
+    )
+    renews = ~over & ~np.isnan(found["renews_at"])
+    at = found["renews_at"][renews]
+    days = (at - now.timestamp()) / DAY_S
+    facts.put(rows[renews], "renewal", days, a=days, at=at)
+    facts.capped[rows, CAPS.index("cancellation_scheduled")] = over | (
+        found["cancels"] == 1
+    )

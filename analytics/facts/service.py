@@ -7,67 +7,125 @@ from datetime import datetime, timedelta
 import numpy as np
 from psycopg import Cursor
 
-from analytics.facts.base import DAY_S, CustomerFacts, M, column_of, row_numbers
+from analytics.facts.base import DAY_S, OF, CustomerFacts, Links
+from analytics.facts.reading import read
 from analytics.health import CAPS, Floats
+
+_TICKETS = f"""
+SELECT s.row,
+    count(*) FILTER (WHERE o.urgent) AS urgent,
+    date_part('epoch', min(t.opened_at) FILTER (WHERE o.urgent)) AS urgent_at,
+    count(*) FILTER (WHERE t.opened_at > %(d90)s AND t.reopen_count IS NOT NULL)
+        AS counted,
+    count(*) FILTER (WHERE t.opened_at > %(d90)s AND t.reopen_count > 0) AS reopened,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY
+        date_part('epoch', t.first_replied_at - t.opened_at))
+        FILTER (WHERE t.opened_at > %(d90)s) AS reply,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY
+        date_part('epoch', coalesce(t.solved_at, t.closed_at) - t.opened_at))
+        FILTER (WHERE t.opened_at > %(d90)s) AS solve,
+    count(*) FILTER (WHERE t.opened_at > %(d28)s) AS volume,
+    count(*) FILTER (WHERE t.opened_at > %(d118)s AND t.opened_at <= %(d28)s) AS older,
+    date_part('epoch', max(t.opened_at)) AS at
+FROM cg_ticket t {OF} t.customer_source_id
+CROSS JOIN LATERAL (SELECT t.priority = 'urgent' AND t.solved_at IS NULL
+    AND t.closed_at IS NULL
+    AND coalesce(t.status, '') NOT IN ('solved', 'closed') AS urgent) o
+WHERE t.deleted_at IS NULL GROUP BY 1
+"""
+_CONTACT = f"""
+SELECT row, date_part('epoch', max(at)) AS at FROM (
+    SELECT s.row, coalesce(c.last_message_at, c.started_at) AS at
+    FROM cg_conversation c {OF} c.customer_source_id
+    WHERE c.direction IN ('both', 'in') AND c.deleted_at IS NULL
+    UNION ALL
+    SELECT s.row, c.last_contacted_at FROM cg_contact c {OF} c.customer_source_id
+    WHERE c.deleted_at IS NULL
+) x WHERE at IS NOT NULL AND at <= %(now)s GROUP BY 1
+"""
+_CAMPAIGNS = f"""
+SELECT s.row, count(*) FILTER (WHERE e.kind IN ('sent', 'delivered')) AS sent,
+    count(*) FILTER (WHERE e.kind IN ('opened', 'clicked', 'attended', 'submitted'))
+        AS answered,
+    date_part('epoch', max(e.occurred_at)) AS at
+FROM cg_campaign_engagement e {OF} e.customer_source_id
+WHERE e.occurred_at > %(since)s AND e.deleted_at IS NULL GROUP BY 1
+"""
+_CSAT = f"""
+SELECT row, avg(pct) AS value, count(*) AS n, date_part('epoch', max(at)) AS at FROM (
+    SELECT s.row, t.satisfaction_pct AS pct,
+        coalesce(t.solved_at, t.closed_at, t.opened_at) AS at
+    FROM cg_ticket t {OF} t.customer_source_id
+    WHERE t.satisfaction_pct IS NOT NULL AND t.deleted_at IS NULL
+    UNION ALL
+    SELECT s.row, 100 * (r.score - coalesce(r.scale_min, 0))
+        / nullif(r.scale_max - coalesce(r.scale_min, 0), 0), r.answered_at
+    FROM cg_survey_response r {OF} r.customer_source_id
+    WHERE r.kind = 'csat' AND r.deleted_at IS NULL
+) x WHERE at > %(d180)s AND at <= %(now)s AND pct IS NOT NULL GROUP BY 1
+"""
+_NPS = f"""
+SELECT row, avg(score) AS value, count(*) AS n,
+    date_part('epoch', max(answered_at)) AS at
+FROM (
+    SELECT DISTINCT ON (s.row, coalesce(r.contact_id, r.external_id))
+        s.row, r.score, r.answered_at
+    FROM cg_survey_response r {OF} r.customer_source_id
+    WHERE r.kind = 'nps' AND r.answered_at <= %(now)s AND r.deleted_at IS NULL
+    ORDER BY s.row, coalesce(r.contact_id, r.external_id), r.answered_at DESC
+) newest GROUP BY 1
+"""
+_PULSE = f"""
+SELECT DISTINCT ON (s.row) s.row, 100 * (r.score - coalesce(r.scale_min, 0))
+    / nullif(coalesce(r.scale_max, 100) - coalesce(r.scale_min, 0), 0) AS value,
+    1 AS n, date_part('epoch', r.answered_at) AS at
+FROM cg_survey_response r {OF} r.customer_source_id
+WHERE r.kind = 'pulse' AND r.answered_at <= %(now)s AND r.deleted_at IS NULL
+ORDER BY s.row, r.answered_at DESC
+"""
+_ANSWERS = {"csat": _CSAT, "nps": _NPS, "pulse": _PULSE}
 
 
 def fill_support(
-    cur: Cursor,
-    ids: str,
-    index: dict[int, int],
-    now: datetime,
-    facts: CustomerFacts,
-    age: Floats,
+    cur: Cursor, links: Links, now: datetime, facts: CustomerFacts, age: Floats
 ) -> None:
     """Open urgent tickets, reopen rate, first reply and resolution (median hours over
     90 days), and 28-day volume against own 90-day habit."""
-    every = np.arange(len(index))
-    connected = every[~np.isnan(age)]
+    connected = np.flatnonzero(~np.isnan(age))
     zeros = np.zeros(len(connected))
     facts.put(connected, "urgent_open", zeros, a=zeros)
-    cur.execute(
-        "SELECT s.customer_id, "
-        "count(*) FILTER (WHERE t.priority = 'urgent' AND t.solved_at IS NULL "
-        "  AND t.closed_at IS NULL AND coalesce(t.status, '') NOT IN "
-        "  ('solved', 'closed')), "
-        "min(t.opened_at) FILTER (WHERE t.priority = 'urgent' AND t.solved_at IS NULL "
-        "  AND t.closed_at IS NULL AND coalesce(t.status, '') NOT IN "
-        "  ('solved', 'closed')), "
-        "count(*) FILTER (WHERE t.opened_at > %(d90)s AND t.reopen_count IS NOT NULL), "
-        "count(*) FILTER (WHERE t.opened_at > %(d90)s AND t.reopen_count > 0), "
-        "percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM "
-        "  t.first_replied_at - t.opened_at)) FILTER (WHERE t.opened_at > %(d90)s), "
-        "percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM "
-        "  coalesce(t.solved_at, t.closed_at) - t.opened_at)) "
-        "  FILTER (WHERE t.opened_at > %(d90)s), "
-        "count(*) FILTER (WHERE t.opened_at > %(d28)s), "
-        "count(*) FILTER (WHERE t.opened_at > %(d118)s AND t.opened_at <= %(d28)s), "
-        "extract(epoch FROM max(t.opened_at)) "
-        "FROM cg_ticket t JOIN cg_customer_source s ON s.id = t.customer_source_id "
-        "WHERE s.customer_id = ANY(%(ids)s::bigint[]) "
-        "AND t.deleted_at IS NULL GROUP BY 1",
-        {
-            "ids": ids,
-            "d28": now - timedelta(days=28),
-            "d90": now - timedelta(days=90),
-            "d118": now - timedelta(days=118),
-        },
+    found = read(
+        cur,
+        _TICKETS,
+        links.parameters(
+            d28=now - timedelta(days=28),
+            d90=now - timedelta(days=90),
+            d118=now - timedelta(days=118),
+        ),
+        (
+            "row",
+            "urgent",
+            "urgent_at",
+            "counted",
+            "reopened",
+            "reply",
+            "solve",
+            "volume",
+            "older",
+            "at",
+        ),
     )
-    found = cur.fetchall()
-    if not found:
-        return
-    rows = row_numbers(found, index)
-    urgent, counted, reopened = (column_of(found, i) for i in (1, 3, 4))
-    reply_h, solve_h = (column_of(found, i) / 3600.0 for i in (5, 6))
-    volume, older, at = (column_of(found, i) for i in (7, 8, 9))
-    opened = np.array(
-        [np.nan if row[2] is None else row[2].timestamp() for row in found]
+    rows = found["row"].astype(np.int64)
+    opened, counted, reopened = (
+        found[name] for name in ("urgent_at", "counted", "reopened")
     )
+    reply_h, solve_h = found["reply"] / 3600.0, found["solve"] / 3600.0
+    volume, older, at = (found[name] for name in ("volume", "older", "at"))
     with np.errstate(divide="ignore", invalid="ignore"):
         reopen = np.where(counted > 0, reopened / counted, np.nan)
     habit = older * 28.0 / 90.0
     surge = np.where(older >= 3, volume / np.fmax(habit, 1.0), np.nan)
-    facts.put(rows, "urgent_open", urgent, a=urgent, at=np.fmin(opened, opened))
+    facts.put(rows, "urgent_open", found["urgent"], a=found["urgent"], at=opened)
     facts.put(rows, "reopen_rate", reopen, a=reopened, b=counted, at=at)
     facts.put(rows, "first_reply", reply_h, a=reply_h, at=at)
     facts.put(rows, "resolution", solve_h, a=solve_h, at=at)
@@ -77,98 +135,55 @@ def fill_support(
 
 
 def fill_engagement(
-    cur: Cursor,
-    ids: str,
-    index: dict[int, int],
-    now: datetime,
-    facts: CustomerFacts,
+    cur: Cursor, links: Links, now: datetime, facts: CustomerFacts
 ) -> None:
     """Days since two-way contact, and opened or clicked per mail sent in 90 days."""
-    cur.execute(
-        "SELECT customer_id, max(at) FROM ("
-        "SELECT s.customer_id, coalesce(c.last_message_at, c.started_at) AS at "
-        "FROM cg_conversation c JOIN cg_customer_source s "
-        "ON s.id = c.customer_source_id WHERE s.customer_id = ANY(%(ids)s::bigint[]) "
-        "AND c.direction IN ('both', 'in') AND c.deleted_at IS NULL "
-        "UNION ALL "
-        "SELECT s.customer_id, c.last_contacted_at FROM cg_contact c "
-        "JOIN cg_customer_source s ON s.id = c.customer_source_id "
-        "WHERE s.customer_id = ANY(%(ids)s::bigint[]) AND c.deleted_at IS NULL) x "
-        "WHERE at IS NOT NULL AND at <= %(now)s GROUP BY 1",
-        {"ids": ids, "now": now},
+    found = read(cur, _CONTACT, links.parameters(now=now), ("row", "at"))
+    at = found["at"]
+    days = (now.timestamp() - at) / DAY_S
+    facts.put(
+        found["row"].astype(np.int64),
+        "last_contact",
+        days,
+        a=days,
+        at=at,
+        age=np.zeros(len(at)),
     )
-    for customer_id, at in cur.fetchall():
-        row, column = index[customer_id], M["last_contact"]
-        days = (now - at).total_seconds() / DAY_S
-        facts.values[row, column] = facts.fact_a[row, column] = days
-        facts.fact_at[row, column] = at.timestamp()
-        facts.age_days[row, column] = 0.0
-    cur.execute(
-        "SELECT s.customer_id, count(*) FILTER (WHERE e.kind IN ('sent', "
-        "'delivered')), count(*) FILTER (WHERE e.kind IN ('opened', 'clicked', "
-        "'attended', 'submitted')), extract(epoch FROM max(e.occurred_at)) "
-        "FROM cg_campaign_engagement e JOIN cg_customer_source s "
-        "ON s.id = e.customer_source_id WHERE s.customer_id = ANY(%(ids)s::bigint[]) "
-        "AND e.occurred_at > %(since)s AND e.deleted_at IS NULL GROUP BY 1",
-        {"ids": ids, "since": now - timedelta(days=90)},
+    found = read(
+        cur,
+        _CAMPAIGNS,
+        links.parameters(since=now - timedelta(days=90)),
+        ("row", "sent", "answered", "at"),
     )
-    column = M["campaigns"]
-    for customer_id, sent, answered, at in cur.fetchall():
-        if not sent:
-            continue
-        row = index[customer_id]
-        facts.values[row, column] = answered / sent
-        facts.fact_a[row, column], facts.fact_b[row, column] = answered, sent
-        facts.fact_at[row, column] = float(at)
-        facts.age_days[row, column] = 0.0
+    was_sent = found["sent"] > 0
+    rows, sent, answered, at = (column[was_sent] for column in found.values())
+    facts.put(
+        rows.astype(np.int64),
+        "campaigns",
+        answered / sent,
+        a=answered,
+        b=sent,
+        at=at,
+        age=np.zeros(len(at)),
+    )
 
 
 def fill_sentiment(
-    cur: Cursor,
-    ids: str,
-    index: dict[int, int],
-    now: datetime,
-    facts: CustomerFacts,
+    cur: Cursor, links: Links, now: datetime, facts: CustomerFacts
 ) -> None:
     """CSAT mean over 180 days in percent, NPS mean of each contact's newest answer
     (0..10), the team's newest pulse in percent. Age is the newest answer's."""
-    cur.execute(
-        "SELECT customer_id, 'csat', avg(pct), count(*), max(at) FROM ("
-        "SELECT s.customer_id, t.satisfaction_pct AS pct, coalesce(t.solved_at, "
-        "t.closed_at, t.opened_at) AS at FROM cg_ticket t JOIN cg_customer_source s "
-        "ON s.id = t.customer_source_id WHERE s.customer_id = ANY(%(ids)s::bigint[]) "
-        "AND t.satisfaction_pct IS NOT NULL AND t.deleted_at IS NULL "
-        "UNION ALL "
-        "SELECT s.customer_id, 100 * (r.score - coalesce(r.scale_min, 0)) / "
-        "nullif(r.scale_max - coalesce(r.scale_min, 0), 0), r.answered_at "
-        "FROM cg_survey_response r JOIN cg_customer_source s "
-        "ON s.id = r.customer_source_id WHERE s.customer_id = ANY(%(ids)s::bigint[]) "
-        "AND r.kind = 'csat' AND r.deleted_at IS NULL) x "
-        "WHERE at > %(d180)s AND at <= %(now)s AND pct IS NOT NULL GROUP BY 1 "
-        "UNION ALL "
-        "SELECT customer_id, 'nps', avg(score), count(*), max(answered_at) FROM ("
-        "SELECT DISTINCT ON (s.customer_id, coalesce(r.contact_id, r.external_id)) "
-        "s.customer_id, r.score, r.answered_at "
-        "FROM cg_survey_response r JOIN cg_customer_source s "
-        "ON s.id = r.customer_source_id WHERE s.customer_id = ANY(%(ids)s::bigint[]) "
-        "AND r.kind = 'nps' AND r.answered_at <= %(now)s AND r.deleted_at IS NULL "
-        "ORDER BY s.customer_id, coalesce(r.contact_id, r.external_id), "
-        "r.answered_at DESC) newest GROUP BY 1 "
-        "UNION ALL "
-        "SELECT * FROM (SELECT DISTINCT ON (s.customer_id) s.customer_id, 'pulse', "
-        "100 * (r.score - coalesce(r.scale_min, 0)) / nullif(coalesce(r.scale_max, "
-        "100) - coalesce(r.scale_min, 0), 0), 1, r.answered_at "
-        "FROM cg_survey_response r JOIN cg_customer_source s "
-        "ON s.id = r.customer_source_id WHERE s.customer_id = ANY(%(ids)s::bigint[]) "
-        "AND r.kind = 'pulse' AND r.answered_at <= %(now)s AND r.deleted_at IS NULL "
-        "ORDER BY s.customer_id, r.answered_at DESC) pulse",
-        {"ids": ids, "now": now, "d180": now - timedelta(days=180)},
-    )
-    for customer_id, metric, value, count, at in cur.fetchall():
-        if value is None or at is None:
-            continue
-        row, column = index[customer_id], M[metric]
-        facts.values[row, column] = facts.fact_a[row, column] = float(value)
-        facts.fact_b[row, column] = float(count)
-        facts.fact_at[row, column] = at.timestamp()
-        facts.age_days[row, column] = (now - at).total_seconds() / DAY_S
+    parameters = links.parameters(now=now, d180=now - timedelta(days=180))
+    for metric, sql in _ANSWERS.items():
+        found = read(cur, sql, parameters, ("row", "value", "n", "at"))
+        is_told = ~(np.isnan(found["value"]) | np.isnan(found["at"]))
+        rows, value, n, at = (column[is_told] for column in found.values())
+        facts.put(
+            rows.astype(np.int64),
+            metric,
+            value,
+            a=value,
+            b=n,
+            at=at,
+            age=(now.timestamp() - at) / DAY_S,
+        )

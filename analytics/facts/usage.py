@@ -8,15 +8,40 @@ import numpy as np
 import numpy.typing as npt
 from psycopg import Cursor
 
-from analytics.facts.base import DAY_S, CustomerFacts, column_of, row_numbers
+from analytics.facts.base import DAY_S, OF, CustomerFacts, Links, literal
+from analytics.facts.reading import read, read_days
 from analytics.health import Floats
 from analytics.rollups import WINDOW_DAYS
+
+_WINDOWS = f"""
+SELECT s.row, w.base_day - %(start)s::date AS shift,
+    date_part('epoch', w.first_event_at) AS first,
+    date_part('epoch', w.last_event_at) AS last, w.days
+FROM cg_usage_window w {OF} w.customer_source_id
+"""
+# Grouped twice by hashing, which costs a third of distinct counts per customer.
+_SEEN = f"""
+WITH groups AS (
+    SELECT s.row, grouping(u.name) = 1 AS is_user, u.user_key <> '' AS has_key,
+        bool_or(u.last_at > %(recent)s) AS recent,
+        bool_or(u.last_at > %(recent)s AND u.first_at <= %(recent)s) AS used,
+        bool_or(u.first_at <= %(recent)s AND u.last_at > %(adopted)s) AS adopted,
+        max(u.last_at) AS at
+    FROM an_usage_seen u {OF} u.customer_source_id
+    GROUP BY GROUPING SETS ((s.row, u.user_key), (s.row, u.name))
+)
+SELECT row, count(*) FILTER (WHERE is_user AND has_key AND recent) AS users,
+    count(*) FILTER (WHERE NOT is_user AND used) AS used,
+    count(*) FILTER (WHERE NOT is_user AND adopted) AS adopted,
+    date_part('epoch', max(at)) AS at,
+    bool_or(is_user AND has_key)::int AS has_users
+FROM groups GROUP BY 1
+"""
 
 
 def fill_usage(
     cur: Cursor,
-    ids: str,
-    index: dict[int, int],
+    links: Links,
     today: date,
     now: datetime,
     facts: CustomerFacts,
@@ -27,31 +52,22 @@ def fill_usage(
     Habit: active days per 28 in the 90 days before the last 28; needs 28 days of
     history. A connected customer without any event for 28 days or more scores 0.
     """
-    n = len(index)
-    counts = np.zeros((n, WINDOW_DAYS), dtype=np.int64)
-    first = np.full(n, np.nan)
-    last = np.full(n, np.nan)
-    cur.execute(
-        "SELECT s.customer_id, w.base_day, w.days, "
-        "extract(epoch FROM w.first_event_at), extract(epoch FROM w.last_event_at) "
-        "FROM cg_usage_window w JOIN cg_customer_source s "
-        "ON s.id = w.customer_source_id WHERE s.customer_id = ANY(%s::bigint[])",
-        [ids],
-    )
+    n = links.n
     start = today - timedelta(days=WINDOW_DAYS - 1)
-    for customer_id, base_day, days, first_s, last_s in cur.fetchall():
-        row = index[customer_id]
-        shift = (base_day - start).days
-        if -WINDOW_DAYS < shift < WINDOW_DAYS:
-            source = np.asarray(days, dtype=np.int64)
-            if shift >= 0:
-                counts[row, shift:] += source[: WINDOW_DAYS - shift]
-            else:
-                counts[row, :shift] += source[-shift:]
-        first[row] = np.fmin(first[row], float(first_s))
-        last[row] = np.fmax(last[row], float(last_s))
+    found, days = read_days(
+        cur,
+        _WINDOWS,
+        links.parameters(start=start),
+        ("row", "shift", "first", "last"),
+        WINDOW_DAYS,
+    )
+    owner = found["row"].astype(np.int64)
+    first, last = np.full(n, np.inf), np.full(n, -np.inf)
+    np.minimum.at(first, owner, found["first"])
+    np.maximum.at(last, owner, found["last"])
+    first[np.isinf(first)] = last[np.isinf(last)] = np.nan
+    active = _active(n, owner, found["shift"].astype(np.int64), days > 0)
     now_s = now.timestamp()
-    active = counts > 0
     recent = active[:, -28:].sum(axis=1).astype(float)
     before = active[:, -118:-28].sum(axis=1) * 28.0 / 90.0
     history_days = np.where(np.isnan(first), 0.0, (now_s - first) / DAY_S)
@@ -82,44 +98,56 @@ def fill_usage(
         b=usual[rows],
         at=last[rows],
     )
-    _seats_and_breadth(cur, ids, index, now, facts, connected)
+    _seats_and_breadth(cur, links, now, facts, connected)
+
+
+def _active(
+    n: int,
+    owner: npt.NDArray[np.int64],
+    shift: npt.NDArray[np.int64],
+    active: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.bool_]:
+    """(n, window) days on which any of a customer's identities was active, the last
+    column today. shift: days from the first column to an identity's first day."""
+    moved = np.zeros((len(owner), WINDOW_DAYS), dtype=bool)
+    for by in np.unique(shift).tolist():
+        some = shift == by
+        if 0 <= by < WINDOW_DAYS:
+            moved[some, by:] = active[some, : WINDOW_DAYS - by]
+        elif -WINDOW_DAYS < by < 0:
+            moved[some, :by] = active[some, -by:]
+    out = np.zeros((n, WINDOW_DAYS), dtype=bool)
+    order = np.argsort(owner, kind="stable")
+    owners, starts = np.unique(owner[order], return_index=True)
+    if len(owners):
+        out[owners] = np.logical_or.reduceat(moved[order], starts, axis=0)
+    return out
 
 
 def _seats_and_breadth(
     cur: Cursor,
-    ids: str,
-    index: dict[int, int],
+    links: Links,
     now: datetime,
     facts: CustomerFacts,
     connected: npt.NDArray[np.bool_],
 ) -> None:
-    recent_from, adopted_from = now - timedelta(days=28), now - timedelta(days=118)
-    cur.execute(
-        "SELECT s.customer_id, "
-        "count(DISTINCT u.user_key) FILTER (WHERE u.last_at > %(recent)s "
-        "  AND u.user_key <> ''), "
-        "count(DISTINCT u.name) FILTER (WHERE u.last_at > %(recent)s "
-        "  AND u.first_at <= %(recent)s), "
-        "count(DISTINCT u.name) FILTER (WHERE u.first_at <= %(recent)s "
-        "  AND u.last_at > %(adopted)s), "
-        "extract(epoch FROM max(u.last_at)), bool_or(u.user_key <> '') "
-        "FROM an_usage_seen u JOIN cg_customer_source s "
-        "ON s.id = u.customer_source_id "
-        "WHERE s.customer_id = ANY(%(ids)s::bigint[]) GROUP BY 1",
-        {"ids": ids, "recent": recent_from, "adopted": adopted_from},
+    found = read(
+        cur,
+        _SEEN,
+        links.parameters(
+            recent=now - timedelta(days=28), adopted=now - timedelta(days=118)
+        ),
+        ("row", "users", "used", "adopted", "at", "has_users"),
     )
-    found = cur.fetchall()
-    if not found:
-        return
-    cur.execute("SELECT id, seats FROM cg_customer WHERE id = ANY(%s::bigint[])", [ids])
-    seats = dict(cur.fetchall())
-    rows = row_numbers(found, index)
-    users, used, adopted = (column_of(found, i) for i in (1, 2, 3))
-    at = column_of(found, 4)
-    paid = np.array([float(seats.get(row[0]) or np.nan) for row in found])
-    has_users = np.array([bool(row[5]) for row in found])
+    rows = found["row"].astype(np.int64)
+    paid = _seats(cur, links)[rows]
+    users, used, adopted, at = (
+        found[name] for name in ("users", "used", "adopted", "at")
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
-        seat_share = np.where(has_users & (paid > 0), users / paid, np.nan)
+        seat_share = np.where(
+            (found["has_users"] == 1) & (paid > 0), users / paid, np.nan
+        )
         breadth = np.where(adopted > 0, used / adopted, np.nan)
     keep = connected[rows]
     facts.put(
@@ -138,3 +166,17 @@ def _seats_and_breadth(
         b=adopted[keep],
         at=at[keep],
     )
+
+
+def _seats(cur: Cursor, links: Links) -> Floats:
+    """(n,) seats paid for; NaN = not known."""
+    found = read(
+        cur,
+        "SELECT c.seats, o.row FROM unnest(%(ids)s::bigint[]) "
+        "WITH ORDINALITY AS o (id, row) JOIN cg_customer c ON c.id = o.id",
+        {"ids": literal(links.customers)},
+        ("seats", "row"),
+    )
+    out = np.full(links.n, np.nan)
+    out[found["row"].astype(np.int64) - 1] = found["seats"]
+    return np.where(out == 0, np.nan, out)
