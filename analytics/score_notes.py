@@ -30,9 +30,11 @@ def publish_changes(
     scores: health.Scores,
     new_bands: list[str],
     now: datetime,
+    *,
+    spared: frozenset[int] | set[int] = frozenset(),
 ) -> None:
     """A note per changed score (most 200 a round, then one summary), and a notice for
-    each customer that fell into a worse band or recovered."""
+    each customer that fell into a worse band or recovered; none for those `spared`."""
     payloads: list[dict[str, Any]] = []
     moved = 0
     for i, customer in enumerate(customers):
@@ -55,7 +57,8 @@ def publish_changes(
                 }
             )
         was_better = customer.band not in (health.UNKNOWN, health.AT_RISK)
-        if was_better and new_bands[i] == health.AT_RISK:
+        fell = was_better and new_bands[i] == health.AT_RISK
+        if fell and customer.id not in spared:
             notices.open_notice(
                 cur,
                 org_id,

@@ -19,6 +19,7 @@ from psycopg import Cursor
 from analytics import definition, health, score_lines
 from analytics import facts as fact_table
 from analytics.definition import METRICS
+from analytics.definitions import effects
 from analytics.models import ScoreDefinition
 from analytics.revenue import mrr, pieces
 from analytics.score_notes import ScoredCustomer, publish_changes
@@ -93,12 +94,12 @@ def score_customers(
     cur.execute("SET LOCAL work_mem = '256MB'")
     cur.execute("SELECT timezone FROM cg_organization WHERE id = %s", [org_id])
     timezone = cur.fetchone()[0]
-    customers = _load_customers(cur, customer_ids)
+    customers = load_customers(cur, customer_ids)
     facts = fact_table.gather(cur, org_id, [c.id for c in customers], now, timezone)
-    priors = _priors(cur, org_id, customers, now)
+    priors = get_priors(cur, org_id, customers)
     changed = 0
     band_changes: list[tuple[int, str, str]] = []
-    for definition_id, spec, rows in _by_definition(cur, org_id, customers):
+    for definition_id, spec, rows in _by_definition(org_id, customers):
         subset = health.Facts(
             values=facts.values[rows],
             age_days=facts.age_days[rows],
@@ -121,7 +122,10 @@ def score_customers(
             for c, band in zip(some, new_bands, strict=True)
             if c.band != band
         ]
-        publish_changes(cur, org_id, some, scores, new_bands, now)
+        spared = effects.fallen_by_definition(
+            cur, definition_id, some, subset, new_bands, now
+        )
+        publish_changes(cur, org_id, some, scores, new_bands, now, spared=spared)
     return ScoreResult(len(customers), changed, band_changes)
 
 
@@ -142,7 +146,7 @@ def active_definition(organization_id: int, segment: str = "") -> ScoreDefinitio
     return made
 
 
-def _load_customers(cur: Cursor, ids: list[int]) -> list[ScoredCustomer]:
+def load_customers(cur: Cursor, ids: list[int]) -> list[ScoredCustomer]:
     cur.execute(
         "SELECT id, public_id, name, segment, score, band FROM cg_customer "
         "WHERE id = ANY(%s) ORDER BY id",
@@ -151,27 +155,32 @@ def _load_customers(cur: Cursor, ids: list[int]) -> list[ScoredCustomer]:
     return [ScoredCustomer(*row) for row in cur.fetchall()]
 
 
+def active_definitions(organization_id: int) -> dict[str, ScoreDefinition]:
+    """Segment -> its own active definition; "" is the organisation's, always there."""
+    own = ScoreDefinition.objects.filter(
+        organization_id=organization_id, is_active=True
+    ).exclude(segment="")
+    return {
+        "": active_definition(organization_id),
+        **{item.segment: item for item in own},
+    }
+
+
 def _by_definition(
-    cur: Cursor, org_id: int, customers: list[ScoredCustomer]
+    org_id: int, customers: list[ScoredCustomer]
 ) -> list[tuple[int, dict[str, Any], list[int]]]:
     """(definition id, spec, row numbers): a segment's own definition where it has
     one, else the organisation's."""
-    base = active_definition(org_id)
-    own = {
-        item.segment: item
-        for item in ScoreDefinition.objects.filter(
-            organization_id=org_id, is_active=True
-        ).exclude(segment="")
-    }
+    definitions = active_definitions(org_id)
     groups: dict[int, tuple[dict[str, Any], list[int]]] = {}
     for row, customer in enumerate(customers):
-        chosen = own.get(customer.segment, base)
+        chosen = definitions.get(customer.segment, definitions[""])
         groups.setdefault(chosen.pk, (chosen.spec, []))[1].append(row)
     return [(pk, spec, rows) for pk, (spec, rows) in groups.items()]
 
 
-def _priors(
-    cur: Cursor, org_id: int, customers: list[ScoredCustomer], now: datetime
+def get_priors(
+    cur: Cursor, org_id: int, customers: list[ScoredCustomer]
 ) -> health.Floats:
     """(n, m): the segment's median where 30 customers are known, else the
     organisation's, else 60."""
