@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 
 from churnguard import audit
 from churnguard.errors import ConfigError
-from integrations import connecting, runs, schedules
+from churnguard.models import Organization
+from integrations import connecting, connectors, registry, runs, schedules
 from integrations.models import Integration, StreamState, SyncRun
 
 Who = HttpRequest | str
@@ -25,8 +26,42 @@ def pause(integration: Integration, *, by: Who) -> None:
 
 
 def resume(integration: Integration, *, by: Who) -> None:
-    """Let an integration run again, whatever had stopped it."""
+    """Let an integration run again, whatever had stopped it; one that is not set up
+    yet stays inactive."""
     _set_status(integration, "active", "integration.resumed", by)
+    registry.settle(integration, connectors.get(integration.provider_name))
+
+
+def pause_many(organization: Organization, ids: list[str], *, by: Who) -> list[str]:
+    """Pause those of `ids` that are not paused yet; returns their ids. Raises Http404,
+    with nothing done, where one is not the organisation's."""
+    with transaction.atomic():
+        found = [i for i in _all_of(organization, ids) if i.status != "paused"]
+        for integration in found:
+            pause(integration, by=by)
+    return [integration.public_id for integration in found]
+
+
+def resume_many(organization: Organization, ids: list[str], *, by: Who) -> list[str]:
+    """Resume those of `ids` that are paused; returns their ids. Raises Http404, with
+    nothing done, where one is not the organisation's."""
+    with transaction.atomic():
+        found = [i for i in _all_of(organization, ids) if i.status == "paused"]
+        for integration in found:
+            resume(integration, by=by)
+    return [integration.public_id for integration in found]
+
+
+def _all_of(organization: Organization, ids: list[str]) -> list[Integration]:
+    known = [each for each in set(ids) if "\0" not in each]
+    found = list(
+        Integration.objects.select_related("organization")
+        .filter(organization=organization, public_id__in=known)
+        .order_by("pk")
+    )
+    if len(found) != len(set(ids)):
+        raise Http404("No such integration.")
+    return found
 
 
 def test(integration: Integration, *, by: Who) -> connecting.Checked:

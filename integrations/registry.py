@@ -37,6 +37,8 @@ from integrations.models import (
 )
 
 _ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+_TAKEN = {"new", "bulk", "oauth"}
+"""Pages beside those of integrations."""
 _SOURCE = re.compile(r"[^a-z0-9_.-]+")
 
 _TOP = {
@@ -87,9 +89,10 @@ def create(
     provider = str(body.get("provider_name") or "")
     cls = connectors.get(provider)
     public_id = str(body.get("integration_id") or new_id("int"))
-    if not _ID.match(public_id):
+    if not _ID.match(public_id) or public_id in _TAKEN:
         raise ConfigError(
-            "integration_id must be 1 to 64 letters, digits, “_”, “-” or “.”.",
+            "integration_id must be 1 to 64 letters, digits, “_”, “-” or “.”, and none "
+            f"of {', '.join(sorted(_TAKEN))}.",
             code="invalid_id",
             fields={"integration_id": "not valid"},
         )

@@ -22,6 +22,8 @@ from integrations import queries
 from integrations.models import Integration, StreamState
 
 MOST_JSON_CHARS = 1_000_000
+ADMIN = dict.fromkeys(("POST", "PUT", "PATCH", "DELETE"), "admin")
+"""`required_scope` of what the pages leave to admins: connections and their state."""
 
 
 class PublicId:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -10,7 +11,7 @@ from rest_framework.response import Response
 
 from integrations import catalog, controls, queries, registry
 from integrations.api import shapes, shapes_data
-from integrations.api.base import OrgView, errors, text_query
+from integrations.api.base import ADMIN, OrgView, errors, text_query
 from integrations.models import Integration
 
 _TAG = ["Integrations"]
@@ -34,6 +35,7 @@ class IntegrationsView(OrgView):
     """The organisation's integrations."""
 
     url_name = "integrations"
+    required_scope = ADMIN
 
     @extend_schema(
         operation_id="integrations_list",
@@ -59,9 +61,10 @@ class IntegrationsView(OrgView):
     @extend_schema(
         operation_id="integrations_create",
         tags=_TAG,
-        description="The specification's IntegrationConfiguration. `credentials` are "
-        "write-only. Values the provider's catalogue entry declares as open settings "
-        "may stand in `settings` or in `credentials`.",
+        description="The specification's IntegrationConfiguration; needs the scope "
+        "`admin`, as the pages do. `credentials` are write-only. Values the provider's "
+        "catalogue entry declares as open settings may stand in `settings` or in "
+        "`credentials`.",
         request=shapes.IntegrationIn,
         responses={201: shapes.IntegrationOut, **errors(404)},
     )
@@ -76,7 +79,7 @@ class IntegrationView(OrgView):
     """One integration."""
 
     url_name = "integration"
-    required_scope = {"DELETE": "admin"}
+    required_scope = ADMIN
 
     @extend_schema(
         operation_id="integrations_read",
@@ -116,6 +119,7 @@ class TestView(OrgView):
     """Ask the provider who we are."""
 
     url_name = "integration-test"
+    required_scope = ADMIN
 
     @extend_schema(
         operation_id="integrations_test",
@@ -132,6 +136,7 @@ class TestConnectionsView(OrgView):
     """Test every integration that is not paused or unfinished."""
 
     url_name = "test-connections"
+    required_scope = ADMIN
 
     @extend_schema(
         operation_id="system_test_connections",
@@ -155,6 +160,7 @@ class PauseView(OrgView):
     """No runs until it is resumed."""
 
     url_name = "integration-pause"
+    required_scope = ADMIN
 
     @extend_schema(
         operation_id="integrations_pause",
@@ -172,6 +178,7 @@ class ResumeView(OrgView):
     """Let it run again."""
 
     url_name = "integration-resume"
+    required_scope = ADMIN
 
     @extend_schema(
         operation_id="integrations_resume",
@@ -185,6 +192,46 @@ class ResumeView(OrgView):
         return Response(queries.integration_body(found))
 
 
+class PauseManyView(OrgView):
+    """Pause several integrations at once."""
+
+    url_name = "system-pause"
+    required_scope = ADMIN
+
+    @extend_schema(
+        operation_id="system_pause",
+        tags=["System"],
+        description="Those that are paused already are left as they are. One unknown "
+        "id, and nothing happens.",
+        request=shapes.ManyIn,
+        responses={200: shapes.ManyOut, **errors(404)},
+    )
+    def post(self, request: Request) -> Response:
+        ids = self.body(shapes.ManyIn, request)["integrations"]
+        done = controls.pause_many(self.organization, ids, by=request._request)
+        return Response({"changed": done})
+
+
+class ResumeManyView(OrgView):
+    """Let several paused integrations run again."""
+
+    url_name = "system-resume"
+    required_scope = ADMIN
+
+    @extend_schema(
+        operation_id="system_resume",
+        tags=["System"],
+        description="Only those that are paused are changed. One unknown id, and "
+        "nothing happens.",
+        request=shapes.ManyIn,
+        responses={200: shapes.ManyOut, **errors(404)},
+    )
+    def post(self, request: Request) -> Response:
+        ids = self.body(shapes.ManyIn, request)["integrations"]
+        done = controls.resume_many(self.organization, ids, by=request._request)
+        return Response({"changed": done})
+
+
 class DashboardListView(OrgView):
     """The specification's integration summaries."""
 
@@ -193,15 +240,11 @@ class DashboardListView(OrgView):
     @extend_schema(
         operation_id="dashboard_integrations",
         tags=["Dashboard"],
+        description="The figures, chart and rows of the page Integrations.",
         responses={200: shapes.DashboardOut, **errors()},
     )
     def get(self, request: Request) -> Response:
-        return Response(
-            {
-                "by_status": queries.count_by_status(self.organization),
-                "results": queries.list_integrations(self.organization),
-            }
-        )
+        return Response(queries.overview(self.organization, datetime.now(UTC)))
 
 
 class DashboardDetailView(OrgView):
@@ -236,6 +279,8 @@ VIEWS = {
     "api/integrations/<public_id:integration_id>/pause": PauseView,
     "api/integrations/<public_id:integration_id>/resume": ResumeView,
     "api/system/test-connections": TestConnectionsView,
+    "api/system/pause": PauseManyView,
+    "api/system/resume": ResumeManyView,
     "api/dashboard/integrations": DashboardListView,
     "api/dashboard/integration/<public_id:integration_id>": DashboardDetailView,
 }

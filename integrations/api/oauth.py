@@ -16,7 +16,7 @@ from churnguard.errors import ChurnGuardError, ConfigError
 from churnguard.models import User
 from integrations import connect, queries, registry
 from integrations.api import shapes
-from integrations.api.base import JsonObject, OrgView, errors
+from integrations.api.base import ADMIN, JsonObject, OrgView, errors
 from integrations.connectors.rest.rules import integration_of_rule
 
 _TAG = ["Integrations"]
@@ -60,6 +60,7 @@ class ConnectView(OrgView):
     """Begin connecting by the provider's sign-in."""
 
     url_name = "integration-connect"
+    required_scope = ADMIN
 
     @extend_schema(
         operation_id="integrations_connect",
@@ -87,7 +88,7 @@ class RevokeView(OrgView):
     """Give the access back."""
 
     url_name = "integration-revoke"
-    required_scope = {"POST": "admin"}
+    required_scope = ADMIN
 
     @extend_schema(
         operation_id="integrations_revoke",
@@ -105,6 +106,7 @@ class IngestionRulesView(OrgView):
     """Poll an address: an integration of the REST connector in one body."""
 
     url_name = "ingestion-rules"
+    required_scope = ADMIN
 
     @extend_schema(
         operation_id="ingestion_rules_create",
@@ -121,7 +123,7 @@ class IngestionRulesView(OrgView):
         return Response(queries.integration_body(made), status=201)
 
 
-@org_view(role="analyst")
+@org_view(role="admin")
 def callback(request: HttpRequest) -> HttpResponse:
     """Where the provider sends the browser back to."""
     assert isinstance(request.user, User)

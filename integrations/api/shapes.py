@@ -272,8 +272,54 @@ class CheckedAll(serializers.Serializer):
     results = CheckedOut(many=True)
 
 
+class ManyIn(serializers.Serializer):
+    integrations = serializers.ListField(
+        child=serializers.CharField(max_length=64),
+        allow_empty=False,
+        max_length=500,
+        help_text="Ids.",
+    )
+
+
+class ManyOut(serializers.Serializer):
+    changed = serializers.ListField(
+        child=serializers.CharField(), help_text="Ids of those that were changed."
+    )
+
+
+class DayOut(serializers.Serializer):
+    """The 24 hours before `as_of`."""
+
+    ended = serializers.IntegerField(help_text="Syncs that ended.")
+    completed = serializers.IntegerField()
+    incomplete = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    cancelled = serializers.IntegerField()
+    failure_ratio = serializers.FloatField(
+        allow_null=True, help_text="Failed of those not cancelled; target below 0.1."
+    )
+    records_today = serializers.IntegerField(
+        help_text="Inserted and updated since 00:00 UTC, through every door."
+    )
+    scheduled = serializers.IntegerField(help_text="Integrations with a schedule.")
+    late = serializers.IntegerField(help_text="Of them, without success for two syncs.")
+    freshness_p95_s = serializers.FloatField(allow_null=True)
+
+
+class MinutesOut(serializers.Serializer):
+    first_at = serializers.DateTimeField(
+        allow_null=True, help_text="Begin of the first minute; null where nothing came."
+    )
+    records = serializers.ListField(
+        child=serializers.IntegerField(), help_text="Stored in each minute, to now."
+    )
+
+
 class DashboardOut(IntegrationList):
+    as_of = serializers.DateTimeField()
     by_status = serializers.DictField(child=serializers.IntegerField())
+    last_24h = DayOut()
+    per_minute = MinutesOut()
 
 
 class DashboardIntegrationOut(IntegrationOut):

@@ -19,7 +19,7 @@ from integrations import (
     schedules,
 )
 from integrations.api import shapes, shapes_data, syncs
-from integrations.api.base import OrgView, errors
+from integrations.api.base import ADMIN, OrgView, errors
 from integrations.models import MappingVersion, StreamState
 
 _TAG = ["Streams"]
@@ -30,6 +30,7 @@ class StreamsView(OrgView):
     """The streams of an integration."""
 
     url_name = "streams"
+    required_scope = ADMIN
 
     @extend_schema(
         operation_id="integrations_streams",
@@ -75,6 +76,7 @@ class DiscoverView(OrgView):
     """Ask the provider again which streams there are."""
 
     url_name = "streams-discover"
+    required_scope = ADMIN
 
     @extend_schema(
         operation_id="integrations_streams_discover",
@@ -112,7 +114,7 @@ class ConfirmDeletesView(OrgView):
     """Let the deletes happen that the brake stopped."""
 
     url_name = "stream-confirm-deletes"
-    required_scope = {"POST": "admin"}
+    required_scope = ADMIN
 
     @extend_schema(
         operation_id="integrations_stream_confirm_deletes",

@@ -1,6 +1,6 @@
 """What pages and API show of integrations, one function per view of it."""
 
-from integrations.queries.dashboard import dashboard
+from integrations.queries.dashboard import dashboard, overview
 from integrations.queries.integrations import (
     count_by_status,
     get_integration,
@@ -36,6 +36,7 @@ __all__ = [
     "list_quarantine",
     "list_runs",
     "list_streams",
+    "overview",
     "provider_labels",
     "run_body",
     "run_detail",

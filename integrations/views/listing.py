@@ -158,6 +158,29 @@ def resume(request: HttpRequest, integration_id: str) -> HttpResponse:
     return go(request, "integration", integration.public_id)
 
 
+@require_POST
+@org_view(role="admin")
+def bulk(request: HttpRequest) -> HttpResponse:
+    """Pause or resume the ticked integrations."""
+    ids = request.POST.getlist("id")
+    act = {"pause": controls.pause_many, "resume": controls.resume_many}.get(
+        request.POST.get("do", "")
+    )
+    if act is None or not ids:
+        messages.error(request, "Tick at least one integration.")
+        return go(request, "integrations")
+    done = len(act(request.organization, ids, by=request))
+    word = "paused" if act is controls.pause_many else "resumed"
+    rest = len(set(ids)) - done
+    if not done:
+        messages.info(request, f"Nothing to do: none of them could be {word}.")
+    else:
+        left = f" {rest} did not need it." if rest else ""
+        plural = "integration was" if done == 1 else "integrations were"
+        messages.success(request, f"{done} {plural} {word}.{left}")
+    return go(request, "integrations")
+
+
 def look_of(row: dict[str, Any], progress: float | None = None) -> Look:
     """The state of a row of `queries.list_integrations` in words; progress 0..1 of its
     running sync."""

@@ -20,6 +20,7 @@ _ONE = "integrations/<public_id:integration_id>/"
 
 urlpatterns = [
     path("integrations/", listing.integrations, name="integrations"),
+    path("integrations/bulk/", listing.bulk, name="integrations-bulk"),
     path("integrations/new/", adding.catalogue, name="integration-new"),
     path(
         "integrations/new/<slug:provider>/",

@@ -41,6 +41,7 @@ PRESSED = {
     "/integrations/{crm}/mapping/roll-back/": "analyst",
     "/integrations/{files}/files/upload/": "analyst",
     "/integrations/{files}/files/upl_none/remove/": "analyst",
+    "/integrations/bulk/": "admin",
     "/integrations/{crm}/pause/": "admin",
     "/integrations/{crm}/resume/": "admin",
     "/integrations/{crm}/test/": "admin",

@@ -38,6 +38,48 @@ def test_the_list_shows_the_rows_of_the_api(
         assert len(mine["runs"]) == len(theirs["runs"])
 
 
+def test_the_figures_and_the_chart_are_those_of_the_api(
+    world: World, pages: Client, api: Any, alice: User
+) -> None:
+    now = datetime.now(UTC)
+    make_batch(world.crm.source, now - timedelta(minutes=30), inserted=11, updated=2)
+    make_run(world.crm, "cancelled", now - timedelta(minutes=5))
+
+    shown = pages.get("/integrations/").context
+    told = api(alice).get("/api/dashboard/integrations").json()
+
+    day = shown["day"]
+    figures = told["last_24h"]
+    for name in ("ended", "completed", "failed", "cancelled", "records_today"):
+        assert figures[name] == getattr(day, name), name
+    assert figures["failure_ratio"] == pytest.approx(day.failure_ratio)
+    assert (figures["scheduled"], figures["late"]) == (day.scheduled, day.late)
+    assert figures["freshness_p95_s"] == pytest.approx(day.freshness_p95_s, abs=60)
+    (series,) = shown["chart"]["series"]
+    assert told["per_minute"]["records"][-1440:] == series["values"] or (
+        # A minute may have begun between the two.
+        told["per_minute"]["records"][:-1] == series["values"][1:]
+    )
+    first_at = datetime.fromisoformat(told["per_minute"]["first_at"]).timestamp()
+    assert first_at in (shown["chart"]["x"][0], shown["chart"]["x"][1])
+    # 40 of the database, 4 of the files (one refused), and the 13 above.
+    assert sum(series["values"]) == 40 + 4 + 13
+    assert told["by_status"]["authentication_failed"] == 1
+    assert [row["integration_id"] for row in told["results"]] == [
+        row["integration_id"] for row in shown["rows"]
+    ]
+
+
+def test_without_records_there_is_no_first_minute(
+    client: Client, api: Any, charlie: User
+) -> None:
+    told = api(charlie).get("/api/dashboard/integrations").json()
+
+    assert told["per_minute"] == {"first_at": None, "records": []}
+    assert told["last_24h"]["failure_ratio"] is None
+    assert told["last_24h"]["ended"] == 0
+
+
 def test_the_filters_narrow_the_list_and_say_so_when_nothing_is_left(
     world: World, pages: Client
 ) -> None:
