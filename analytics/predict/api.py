@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from analytics.predict import jobs, queries
+from analytics.predict.label_api import ChurnLabel
 from analytics.predict.models import ModelVersion, TrainingJob
 from analytics.queries import find_customer
 from churnguard import audit
@@ -80,13 +81,6 @@ class CustomerPrediction(PredictionRow):
     usual_probability = serializers.FloatField(allow_null=True)
     feature_hash = serializers.UUIDField(allow_null=True)
     history = PredictionPoint(many=True)
-
-
-class ChurnLabel(serializers.Serializer):
-    version = serializers.IntegerField()
-    kind = serializers.ChoiceField(("subscription", "inactivity"))
-    horizon_days = serializers.IntegerField()
-    grace_days = serializers.IntegerField()
 
 
 class ModelCheck(serializers.Serializer):

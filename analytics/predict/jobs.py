@@ -130,6 +130,7 @@ def run_next(now: datetime) -> bool:
     if gave_up:
         return True
     began = time.monotonic()
+    definition = _definition_of(job)
     try:
         version = train_now(job.organization, now)
         state, message = "succeeded", version.verdict
@@ -146,6 +147,7 @@ def run_next(now: datetime) -> bool:
     TrainingJob.objects.filter(pk=job.pk).update(
         state=state, message=message, model=version, finished_at=timezone.now()
     )
+    _catch_up(job, definition)
     log.info(
         "training.finished",
         extra={"outcome": state, "duration_s": round(time.monotonic() - began, 3)},
@@ -181,6 +183,22 @@ def score_next(now: datetime) -> bool:
     count = scoring.score_organization(due, now)
     log.info("predictions.computed", extra={"record_count": count})
     return True
+
+
+def _definition_of(job: TrainingJob) -> int | None:
+    return (
+        LabelDefinition.objects.filter(
+            organization_id=job.organization_id, is_active=True
+        )
+        .values_list("version", flat=True)
+        .first()
+    )
+
+
+def _catch_up(job: TrainingJob, definition: int | None) -> None:
+    """Train again where the definition of churn was changed during the training."""
+    if definition is not None and _definition_of(job) != definition:
+        request(job.organization, reason="definition")
 
 
 def _to_score(now: datetime) -> QuerySet[ModelVersion]:

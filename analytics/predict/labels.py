@@ -72,16 +72,19 @@ class Uses:
         return np.unique(self.customer[recent])
 
     def ends(self, customers: IntArray, day: int) -> FloatArray:
-        """The first day, at or after `day`, of a silence of that length."""
+        """The first day of a silence that lasts so long from `day` on or later; it
+        may have begun before `day`."""
         last = int(self.day.max()) if len(self.day) else day
         later = self.day >= day
         who, when = self.customer[later], self.day[later]
-        before = np.where(np.diff(who, prepend=-1) != 0, day - 1, np.roll(when, 1))
-        broken = when - before > self.silence
+        before = np.roll(self.day, 1)[later]
+        before = np.where(self.customer[later] == np.roll(self.customer, 1)[later],
+                          before, day - 1)  # fmt: skip
+        broken = when - np.maximum(before, day - 1) > self.silence
         first_break = _spread(customers, who[broken][::-1], before[broken][::-1] + 1.0)
-        newest = _spread(customers, who, when.astype(np.float64))
-        newest = np.where(np.isfinite(newest), newest, day - 1.0)
-        silent = np.where(last - newest >= self.silence, newest + 1.0, np.inf)
+        newest = _spread(customers, self.customer, self.day.astype(np.float64))
+        quiet_from = np.maximum(newest, day - 1.0)
+        silent = np.where(last - quiet_from >= self.silence, newest + 1.0, np.inf)
         return np.minimum(first_break, silent)
 
 

@@ -13,7 +13,14 @@ from django.db.models import F, FloatField, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 from scipy.special import expit
 
-from analytics.predict import features, labels, scoring, sentences, store
+from analytics.predict import (
+    features,
+    labelling,
+    labels,
+    scoring,
+    sentences,
+    store,
+)
 from analytics.predict.models import ModelVersion, Prediction, TrainingJob
 from churnguard.api import decode_cursor, encode_cursor
 from churnguard.errors import ConfigError
@@ -204,19 +211,13 @@ def revenue_at_risk(
 
 def model_card(model: ModelVersion) -> dict[str, Any]:
     """Everything a person needs to judge a model."""
-    label = model.label
     return {
         "version": model.version,
         "state": model.state,
         "rung": model.rung,
         "description": model.description,
         "verdict": model.verdict,
-        "label": {
-            "version": label.version,
-            "kind": label.kind,
-            "horizon_days": label.horizon_days,
-            "grace_days": label.grace_days,
-        },
+        "label": labelling.body(model.label),
         "trained_at": model.trained_at,
         "scored_at": model.scored_at,
         "rows": model.rows,

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from analytics.predict import api, views
+from analytics.predict import api, label_api, label_views, views
 
 urlpatterns = [
     path(
@@ -21,8 +21,20 @@ urlpatterns = [
         api.TrainView.as_view(),
         name="api-models-train",
     ),
+    path(
+        "api/v1/analytics/churn-definition",
+        label_api.ChurnDefinitionView.as_view(),
+        name="api-churn-definition",
+    ),
+    path(
+        "api/v1/analytics/churn-definition/preview",
+        label_api.ChurnDefinitionPreviewView.as_view(),
+        name="api-churn-definition-preview",
+    ),
     path("risk/", views.risk, name="risk"),
     path("risk/<str:customer_id>/drivers/", views.drivers, name="risk-drivers"),
     path("model/", views.model, name="model"),
+    path("model/definition/", label_views.definition, name="churn-definition"),
+    path("model/definition/save/", label_views.save, name="churn-definition-save"),
     path("model/train/", views.train, name="model-train"),
 ]
