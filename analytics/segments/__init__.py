@@ -1,1 +1,1 @@
-"""Segments: filters over customers that are saved, counted daily and used everywhere."""
+"""Segments: saved filters over customers, counted daily and used in every report."""
