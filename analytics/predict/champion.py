@@ -26,14 +26,19 @@ class Champion:
     label_id: int
     last_cutoff: date
     """Newest cohort it was trained on."""
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether the new model takes over, and why, in one sentence."""
+    """Whether the new model takes over, and why, in one sentence.
+
+    comparison: the numbers behind it, None where nothing could be compared.
+    """
 
     replaces: bool
     sentence: str
+    comparison: dict[str, float | int] | None = None
 
 
 def judge(champion: Champion | None, made: Trained, label_id: int) -> Verdict:
@@ -65,14 +70,23 @@ def judge(champion: Champion | None, made: Trained, label_id: int) -> Verdict:
     )
     gap = _losses(old, y) - _losses(new, y)
     gain, error = float(gap.mean()), float(gap.std(ddof=1) / np.sqrt(len(gap)))
+    comparison: dict[str, float | int] = {
+        "champion_version": champion.version,
+        "champion_log_loss": float(_losses(old, y).mean()),
+        "challenger_log_loss": float(_losses(new, y).mean()),
+        "gain": gain,
+        "standard_error": error,
+        "rows": len(y),
+        "cutoffs": len(tests),
+    }
     facts = (
         f"log-loss {_losses(old, y).mean():.4f} with the model in use, "
         f"{_losses(new, y).mean():.4f} with the new one, standard error "
         f"{error:.4f}, {len(y)} outcomes neither had seen"
     )
     if gain > error:
-        return Verdict(True, f"Better by more than chance: {facts}.")
-    return Verdict(False, f"Not better by more than chance: {facts}.")
+        return Verdict(True, f"Better by more than chance: {facts}.", comparison)
+    return Verdict(False, f"Not better by more than chance: {facts}.", comparison)
 
 
 def _losses(z: FloatArray, y: FloatArray) -> FloatArray:

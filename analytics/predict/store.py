@@ -8,6 +8,7 @@ import numpy as np
 from django.db import transaction
 from django.db.models import Max
 
+from analytics.churn import drift
 from analytics.predict import champion, scoring
 from analytics.predict.features import NAMES
 from analytics.predict.models import LabelDefinition, ModelVersion
@@ -52,10 +53,10 @@ def keep(
                 None if np.isnan(value) else round(float(value), 6)
                 for value in made.reference
             ],
-            bins=[
-                {"edges": one.edges.tolist(), "shares": one.shares.tolist()}
-                for one in made.bins
-            ],
+            bins=[_plain(one) for one in made.bins],
+            score_bins=_plain(made.score_bins),
+            tested=made.tested,
+            comparison=verdict.comparison,
             level=made.level,
             blob=made.fitted.to_bytes(),
             hazard=scoring.dump_hazard(made.hazard),
@@ -74,11 +75,20 @@ def keep(
         )
 
 
+def _plain(bins: drift.Bins) -> dict[str, list[float]]:
+    return {"edges": bins.edges.tolist(), "shares": bins.shares.tolist()}
+
+
 def _opponent(row: ModelVersion | None) -> champion.Champion | None:
     if row is None:
         return None
     return champion.Champion(
-        scoring.load(row).fitted, row.level, row.rung, row.label_id, row.last_cutoff
+        scoring.load(row).fitted,
+        row.level,
+        row.rung,
+        row.label_id,
+        row.last_cutoff,
+        row.version,
     )
 
 

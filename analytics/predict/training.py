@@ -24,7 +24,7 @@ from analytics.churn import (
     model,
     trees,
 )
-from analytics.predict import snapshots
+from analytics.predict import evidence, snapshots
 from analytics.predict.features import GROUPS, NAMES
 from analytics.predict.models import LabelDefinition
 from analytics.predict.snapshots import Cohort
@@ -67,6 +67,7 @@ class Trained:
     level: float
     reference: FloatArray
     bins: list[drift.Bins]
+    score_bins: drift.Bins
     hazard: hazard.Hazard | None
     rows: int
     churners: int
@@ -78,6 +79,7 @@ class Trained:
     importance: dict[str, float] = field(default_factory=dict)
     leakage: str = ""
     tests: list[tuple[Cohort, FloatArray]] = field(default_factory=list)
+    tested: list[dict[str, Any]] = field(default_factory=list)
 
 
 class NotEnoughOutcomesError(ConfigError):
@@ -105,13 +107,15 @@ def train(cohorts: list[Cohort], label: LabelDefinition, *, seed: int = 0) -> Tr
         np.isfinite(reference), reference, explain.segment_reference(x)
     )
     learned = churners >= FEWEST_CHURNERS
+    z = fitted.log_odds(x) + level
     made = Trained(
         fitted=fitted,
         rung=fitted.rung if learned else "rule",
         level=level,
         reference=reference,
         bins=[drift.training_bins(column) for column in x.T],
-        hazard=_hazard(cohorts, fitted.log_odds(x) + level, label),
+        score_bins=drift.training_bins(z),
+        hazard=_hazard(cohorts, z, label),
         rows=len(y),
         churners=churners,
         days=[cohort.day for cohort in cohorts],
@@ -155,7 +159,8 @@ def _back_test(
         fitted, level = _fit(past, label, seed)
         z = fitted.log_odds(cohort.snapshot.values) + level
         made.tests.append((cohort, z))
-        made.cutoffs.append(_figures(cohort, expit(z), fitted.describe(), seed))
+        made.cutoffs.append(evidence.figures(cohort, expit(z), fitted.describe(), seed))
+        made.tested.append(evidence.sample(cohort, fitted, level, past))
         alarm = leakage.check(y, expit(z), cohort.snapshot.values, NAMES)
         if alarm is not None:
             made.leakage = alarm.sentence
@@ -172,34 +177,6 @@ def _back_test(
     made.metrics["expected"] = float(p.sum())
     made.metrics["observed"] = float(y.sum())
     made.reliability = [asdict(one) for one in metrics.reliability(y, p)]
-
-
-def _figures(cohort: Cohort, p: FloatArray, chosen: str, seed: int) -> dict[str, Any]:
-    """All figures of one tested cutoff; rule_auc is that of days since last use."""
-    y = cohort.outcomes
-    base = np.full(len(y), y.mean())
-    silence = cohort.snapshot.column("days_since_use")
-    silence = np.where(np.isfinite(silence), silence, 10_000.0)
-    auc = metrics.bootstrap(metrics.auc, y, p, seed=seed)
-    gain = metrics.bootstrap_difference(metrics.auc, y, p, silence, seed=seed)
-    figures = asdict(metrics.measure(y, p, seed=seed))
-    figures |= {
-        "cutoff": snapshots.cutoff_date(cohort.day).isoformat(),
-        "auc_low": auc.low,
-        "auc_high": auc.high,
-        "rule_auc": metrics.auc(y, silence),
-        "rule_gain": gain.value,
-        "rule_gain_low": gain.low,
-        "skill": 1 - metrics.log_loss(y, p) / metrics.log_loss(y, base),
-        "expected_rate": float(p.mean()),
-        "observed_rate": float(y.mean()),
-        "model": chosen,
-        "is_backfilled": cohort.is_backfilled,
-    }
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in figures.items()
-    }
 
 
 def _importance(made: Trained, x: FloatArray) -> dict[str, float]:

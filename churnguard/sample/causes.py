@@ -29,6 +29,23 @@ class Cause:
     hazard: float = 0.0
     ramp_weeks: int = 6
 
+    @property
+    def signs(self) -> tuple[str, ...]:
+        """Where it shows most: usage, billing, support, engagement, sentiment; those
+        with three quarters of its strongest effect, each as a share of the largest
+        that any cause has there. Empty for a cause that shows nowhere."""
+        sizes = {
+            "usage": max(self.usage, self.users, self.features),
+            "billing": self.late,
+            "support": max(self.tickets / 4.0, self.pain),
+            "engagement": self.engagement,
+            "sentiment": self.mood / 6.5,
+        }
+        most = max(sizes.values())
+        return tuple(
+            name for name, size in sizes.items() if most and size >= 0.75 * most
+        )
+
 
 CAUSES: dict[str, Cause] = {
     "healthy": Cause(0.16),

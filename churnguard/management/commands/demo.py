@@ -53,6 +53,7 @@ class Command(BaseCommand):
             return
         made_at = datetime.now(UTC).replace(microsecond=0)
         company = sample.generate(SEED, made_at)
+        self._keep_truth(organization, company)
         self._load_rates(organization, made_at)
         self._load_files(organization, company)
         self._load_events(company)
@@ -97,6 +98,15 @@ class Command(BaseCommand):
             }
         )
         return organization
+
+    # --- the truth, for the model page to compare with; no model ever reads it ---
+    def _keep_truth(
+        self, organization: Organization, company: sample.SampleCompany
+    ) -> None:
+        # Late: the kernel knows the apps above it here alone.
+        from analytics.predict import truth
+
+        truth.keep(organization, company)
 
     # --- exchange rates, as an admin would set them ---
     def _load_rates(self, organization: Organization, made_at: datetime) -> None:
