@@ -13,7 +13,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from analytics import queries, scoring, timeline, trends
-from analytics.identity.queries import of_customer
+from analytics.identity import people, sayings
+from analytics.identity import queries as identity_queries
 from analytics.models import HealthScore
 from churnguard import audit, formats
 from churnguard.api import page_limit
@@ -107,7 +108,10 @@ def customer(request: HttpRequest, customer_id: str) -> HttpResponse:
             "customer": found,
             "health": health,
             "components": health.components,
-            "identities": of_customer(found),
+            "identities": identity_queries.of_entity(found),
+            "people": people.of_customer(found),
+            "fields": sayings.fields_of(health.sources),
+            "voices": sayings.voices(health.sources),
             "changes": [
                 {"points": -change.points_lost, "sentence": change.sentence}
                 for change in health.changes

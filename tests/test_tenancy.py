@@ -19,15 +19,22 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from analytics.models import IdentityDecision, IdentityReview
+from analytics.models import (
+    IdentityDecision,
+    IdentityReview,
+    PersonDecision,
+    PersonReview,
+)
 from churnguard.auth import create_api_key
 from churnguard.models import (
+    Contact,
     Customer,
     CustomerSource,
     IdentityLink,
     Invitation,
     Membership,
     Organization,
+    Person,
     Quarantine,
     Source,
     User,
@@ -171,7 +178,34 @@ def extra_objects(org: Organization, customer: Customer) -> dict[str, str]:
     review = IdentityReview.objects.create(
         organization=org, rule="domain", key=CANARY, members=[ref.pk], reason=CANARY
     )
+    person = Person.objects.create(organization=org, created_at=datetime.now(UTC))
+    contact = Contact.objects.create(
+        organization=org,
+        source=ref.source,
+        external_id="p",
+        name=CANARY,
+        customer_source=ref,
+        person=person,
+    )
+    # The same numbers, so that one argument stands for either level.
+    PersonDecision.objects.create(
+        pk=decision.pk,
+        organization=org,
+        first=contact,
+        second=contact,
+        verdict="must",
+        decided_by=CANARY,
+    )
+    PersonReview.objects.create(
+        pk=review.pk,
+        organization=org,
+        rule="email",
+        key=CANARY,
+        members=[contact.pk],
+        reason=CANARY,
+    )
     return {
+        "person_id": person.public_id,
         "customer_segment": "all",
         "decision_id": str(decision.pk),
         "review_id": str(review.pk),

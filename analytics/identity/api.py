@@ -95,7 +95,7 @@ class IdentityAct(serializers.Serializer):
     identities_moved = serializers.IntegerField()
 
 
-_CUSTOMER = OpenApiParameter(
+CUSTOMER = OpenApiParameter(
     "customer_id",
     str,
     OpenApiParameter.PATH,
@@ -137,7 +137,7 @@ class IdentityReviewDecideView(APIView):
             IdentityReview.objects.filter(organization=organization_of(request)),
             pk=review_id,
         )
-        given = _valid(IdentityReviewVerdict, request)
+        given = valid(IdentityReviewVerdict, request)
         act = actions.decide(request._request, review, given["verdict"], timezone.now())
         return Response(_act(act))
 
@@ -184,7 +184,7 @@ class IdentitySuggestionDecideView(APIView):
     )
     def post(self, request: Request) -> Response:
         """Accept (same) or reject (different) it; a rejected one never comes back."""
-        given = _valid(IdentitySuggestionVerdict, request)
+        given = valid(IdentitySuggestionVerdict, request)
         act = actions.judge(
             request._request,
             organization_of(request),
@@ -202,7 +202,7 @@ class CustomerMergeView(APIView):
     @extend_schema(
         operation_id="customer_merge",
         tags=["Identity"],
-        parameters=[_CUSTOMER],
+        parameters=[CUSTOMER],
         request=CustomerMerge,
         responses={200: IdentityAct, **ERRORS},
     )
@@ -211,7 +211,7 @@ class CustomerMergeView(APIView):
         other's id leads to it. Revoking the decision gives both back."""
         organization = organization_of(request)
         one = find_customer(organization, customer_id)
-        given = _valid(CustomerMerge, request)
+        given = valid(CustomerMerge, request)
         other = find_customer(organization, given["into"])
         return Response(
             _act(actions.merge(request._request, one, other, timezone.now()))
@@ -224,14 +224,14 @@ class CustomerSplitView(APIView):
     @extend_schema(
         operation_id="customer_split",
         tags=["Identity"],
-        parameters=[_CUSTOMER],
+        parameters=[CUSTOMER],
         request=CustomerSplit,
         responses={200: IdentityAct, **ERRORS},
     )
     def post(self, request: Request, customer_id: str) -> Response:
         """Split an identity off; the others stay together."""
         customer = find_customer(organization_of(request), customer_id)
-        given = _valid(CustomerSplit, request)
+        given = valid(CustomerSplit, request)
         return Response(
             _act(
                 actions.split(
@@ -261,7 +261,7 @@ class IdentityRevokeView(APIView):
         )
 
 
-def _valid(kind: type[serializers.Serializer], request: Request) -> dict[str, Any]:
+def valid(kind: type[serializers.Serializer], request: Request) -> dict[str, Any]:
     form = kind(data=request.data)
     form.is_valid(raise_exception=True)
     return dict(form.validated_data)
@@ -272,7 +272,7 @@ def _act(act: actions.Act | None) -> dict[str, Any]:
         return {"decision_id": None, "customer_id": None, "identities_moved": 0}
     return {
         "decision_id": act.decision_id,
-        "customer_id": act.customer.public_id,
+        "customer_id": act.entity.public_id,
         "identities_moved": act.moved,
     }
 

@@ -1,4 +1,4 @@
-"""What two identities must share to be the same company, and what never counts."""
+"""What two identities must share to be the same, and what never counts."""
 
 from __future__ import annotations
 
@@ -37,9 +37,16 @@ _ROLE_NAMES = """
 ROLE_NAMES = frozenset(_ROLE_NAMES.split())
 """Local parts that stand for a function, not a person."""
 
-BLOCKED = frozenset(
-    {"", "0", "null", "none", "n/a", "na", "unknown", "test", "undefined"}
-)
+_BLOCKED = """
+    0 -1 null none nil n/a na unknown test undefined anonymous guest user admin true
+    false [object] nan
+"""
+BLOCKED = frozenset({"", *_BLOCKED.split()})
+"""Values that programs send where they know nothing."""
+_EMPTY_ID = re.compile(r"[0{}-]*")
+"""Zeros in any form, as the empty UUID."""
+_DEVICE = "$device:"
+"""What Mixpanel calls a visitor before it knows who that is."""
 _DOMAIN = re.compile(
     r"^(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$"
 )
@@ -83,6 +90,15 @@ def mailbox(value: str | None) -> str | None:
             domain = domain.encode("idna").decode()
         except UnicodeError:
             return None
-    if not _DOMAIN.match(domain) or local.split("+", 1)[0] in ROLE_NAMES:
+    name = local.split("+", 1)[0]
+    if not _DOMAIN.match(domain) or name in ROLE_NAMES or name in BLOCKED:
         return None
     return f"{local}@{domain}"
+
+
+def product_user(value: str | None) -> str | None:
+    """The id of a user in the product, as it is but trimmed; None where it stands for
+    nobody or for a device."""
+    text = (value or "").strip()
+    is_nobody = text.lower() in BLOCKED or _EMPTY_ID.fullmatch(text)
+    return None if is_nobody or text.startswith(_DEVICE) else text

@@ -1,7 +1,8 @@
 """Identities into entities: pure, and the same for any order of the input.
 
-Evidence is taken in a fixed order: what people said, explicit foreign ids, e-mail,
-company domain; inside a rule by the key. A key that several identities of one source
+Evidence is taken in a fixed order: what people said, explicit foreign ids, the id of a
+product's user (people only), e-mail, company domain (customers only); inside a rule by
+the key. A key that several identities of one source
 carry says nothing about which is meant, so it links nobody and becomes a conflict, as
 does evidence that would put two identities of one source into one entity.
 """
@@ -11,17 +12,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from analytics.identity.keys import BLOCKED, company_domain, mailbox
+from analytics.identity.keys import (
+    BLOCKED,
+    company_domain,
+    mailbox,
+    product_user,
+)
 
-RULES = ("manual", "foreign_id", "email", "domain")
+RULES = ("manual", "foreign_id", "user_id", "email", "domain")
 DECIDED = "a person said these are different"
 """Reason of a conflict that needs no review any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """One customer as one source knows it. kind: the source's provider; links:
-    {source name or kind: id there}."""
+    """One customer or person as one source knows it. kind: the source's provider;
+    links: {source name or kind: id there}. A person's domain says nothing of them."""
 
     id: int
     source: str
@@ -30,6 +36,8 @@ class Identity:
     domain: str = ""
     email: str = ""
     links: tuple[tuple[str, str], ...] = ()
+    user_id: str = ""
+    is_person: bool = False
 
     @property
     def order(self) -> tuple[str, str]:
@@ -71,11 +79,14 @@ def keys_of(identity: Identity) -> list[tuple[str, str]]:
     for source, external_id in identity.links:
         if external_id.strip().lower() not in BLOCKED:
             pairs.append(("foreign_id", f"{source}:{external_id.strip()}"))
+    user = product_user(identity.user_id)
+    if user:
+        pairs.append(("user_id", user))
     address = mailbox(identity.email)
     if address:
         pairs.append(("email", address))
     domain = company_domain(identity.domain) or company_domain(identity.email)
-    if domain:
+    if domain and not identity.is_person:
         pairs.append(("domain", domain))
     return sorted(set(pairs), key=lambda pair: (RULES.index(pair[0]), pair[1]))
 

@@ -5,17 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
+
+from django.urls import reverse
 
 from analytics.identity import actions
+from analytics.identity.levels import CUSTOMERS, PEOPLE, Level, level_of
 from analytics.identity.suggestions import Found, Suggestion
-from analytics.models import IdentityDecision, IdentityReview
 from churnguard.api import keyset_by_id
-from churnguard.models import Customer, CustomerSource, IdentityLink, Organization
+from churnguard.models import (
+    Contact,
+    Customer,
+    CustomerSource,
+    IdentityLink,
+    Organization,
+    Person,
+    PersonLink,
+)
 
 RULES = {
     "created": "First named by a source",
     "manual": "A person said so",
     "foreign_id": "A source names the other's id",
+    "user_id": "Same user of the product",
     "email": "Same personal e-mail address",
     "domain": "Same company domain",
     "separate": "No evidence joins it to others any more",
@@ -27,8 +39,8 @@ RULES = {
 class Review:
     """An open review with the identities it speaks of, as far as they exist."""
 
-    row: IdentityReview
-    identities: list[CustomerSource]
+    row: Any
+    identities: list[Any]
 
     @property
     def evidence(self) -> str:
@@ -47,10 +59,10 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Belonging:
-    """An identity of a customer: why it is there (rule, key) and since when (UTC;
-    None where nothing was recorded)."""
+    """An identity of a customer or person: why it is there (rule, key) and since when
+    (UTC; None where nothing was recorded)."""
 
-    identity: CustomerSource
+    identity: CustomerSource | Contact
     rule: str
     key: str
     since: datetime | None
@@ -65,7 +77,21 @@ class Belonging:
 class Moment:
     """One row of the log, in words."""
 
-    link: IdentityLink
+    link: IdentityLink | PersonLink
+
+    @property
+    def member(self) -> CustomerSource | Contact:
+        """What was linked."""
+        if isinstance(self.link, PersonLink):
+            return self.link.contact
+        return self.link.customer_source
+
+    @property
+    def entity(self) -> Customer | Person:
+        """To whom."""
+        if isinstance(self.link, PersonLink):
+            return self.link.person
+        return self.link.customer
 
     @property
     def evidence(self) -> str:
@@ -77,34 +103,56 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Identities:
-    """What the panel of a customer shows. history is newest first, at most 50 rows."""
+    """What the panel of a customer or person shows. history is newest first, at most
+    50 rows."""
 
-    customer: Customer
+    entity: Customer | Person
     belongings: list[Belonging]
     history: list[Moment] = field(default_factory=list)
-    decisions: list[IdentityDecision] = field(default_factory=list)
+    decisions: list[Any] = field(default_factory=list)
+
+    @property
+    def noun(self) -> str:
+        """customer or person; also the name of its page and of its forms."""
+        return level_of(self.entity).name
+
+    @property
+    def merge_url(self) -> str:
+        return reverse(f"{self.noun}-merge", args=[self.entity.public_id])
+
+    @property
+    def split_url(self) -> str:
+        return reverse(f"{self.noun}-split", args=[self.entity.public_id])
+
+    @property
+    def revoke_name(self) -> str:
+        return "person-revoke" if self.noun == PEOPLE.name else "identity-revoke"
 
 
 def list_reviews(
-    organization: Organization, *, cursor: str | None, limit: int
+    organization: Organization,
+    *,
+    cursor: str | None,
+    limit: int,
+    level: Level = CUSTOMERS,
 ) -> tuple[list[Review], str | None]:
     """Open reviews, newest first, by keyset pages."""
     rows, after = keyset_by_id(
-        IdentityReview.objects.filter(
+        level.Review.objects.filter(
             organization=organization, resolved_at__isnull=True
         ),
         cursor=cursor,
         limit=limit,
     )
-    by_id = _load(organization, (pk for row in rows for pk in row.members))
+    by_id = _load(organization, (pk for row in rows for pk in row.members), level)
     return [
         Review(row, [by_id[pk] for pk in row.members if pk in by_id]) for row in rows
     ], after
 
 
-def count_reviews(organization: Organization) -> int:
+def count_reviews(organization: Organization, level: Level = CUSTOMERS) -> int:
     """How many reviews are open."""
-    return IdentityReview.objects.filter(
+    return level.Review.objects.filter(
         organization=organization, resolved_at__isnull=True
     ).count()
 
@@ -119,18 +167,24 @@ def pairs(organization: Organization, found: Found) -> list[Pair]:
     ]
 
 
-def of_customer(customer: Customer) -> Identities:
-    """The identities of a customer, the decisions about them, and the log of every
-    identity that is or was the customer's."""
+def of_entity(entity: Customer | Person) -> Identities:
+    """The identities of a customer or person, the decisions about them, and the log of
+    every identity that is or was theirs."""
+    level = level_of(entity)
+    pointer = level.pointer.removesuffix("_id")
+    ref = level.ref.removesuffix("_id")
     identities = list(
-        customer.sources.select_related("source", "customer").order_by("pk")
+        level.Member.objects.filter(
+            **{"organization": entity.organization_id, pointer: entity}
+        )
+        .select_related("source", pointer)
+        .order_by("pk")
     )
     ids = [one.pk for one in identities]
+    log = PersonLink.objects if level is PEOPLE else IdentityLink.objects
     open_links = {
-        link.customer_source_id: link
-        for link in IdentityLink.objects.filter(
-            customer_source__in=ids, valid_to__isnull=True
-        )
+        getattr(link, level.ref): link
+        for link in log.filter(**{f"{ref}__in": ids, "valid_to__isnull": True})
     }
     belongings = []
     for one in identities:
@@ -143,22 +197,20 @@ def of_customer(customer: Customer) -> Identities:
                 since=link.valid_from if link else None,
             )
         )
-    logged = IdentityLink.objects.filter(
-        organization_id=customer.organization_id, customer_source__in=ids
-    ) | IdentityLink.objects.filter(
-        organization_id=customer.organization_id, customer=customer
-    )
-    history = logged.select_related("customer_source__source", "customer").order_by(
-        "-pk"
-    )[:50]
+    mine = log.filter(organization_id=entity.organization_id)
+    logged = mine.filter(**{f"{ref}__in": ids}) | mine.filter(**{pointer: entity})
+    history = logged.select_related(f"{ref}__source", pointer).order_by("-pk")[:50]
     return Identities(
-        customer=customer,
+        entity=entity,
         belongings=belongings,
         history=[Moment(link) for link in history],
-        decisions=actions.open_decisions(customer.organization, ids),
+        decisions=actions.open_decisions(entity.organization, ids, level),
     )
 
 
-def _load(organization: Organization, ids: Iterable[int]) -> dict[int, CustomerSource]:
-    rows = CustomerSource.objects.filter(organization=organization, pk__in=set(ids))
-    return {row.pk: row for row in rows.select_related("source", "customer")}
+def _load(
+    organization: Organization, ids: Iterable[int], level: Level = CUSTOMERS
+) -> dict[int, Any]:
+    rows = level.Member.objects.filter(organization=organization, pk__in=set(ids))
+    pointer = level.pointer.removesuffix("_id")
+    return {row.pk: row for row in rows.select_related("source", pointer)}

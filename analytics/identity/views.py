@@ -1,4 +1,5 @@
-"""The identity page, and what people do there and on the page of a customer."""
+"""The identity page, the page of a person, and what people do there and on the page of
+a customer."""
 
 from __future__ import annotations
 
@@ -11,8 +12,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from analytics.identity import actions, queries, suggestions
-from analytics.models import IdentityDecision, IdentityReview
+from analytics.identity import actions, people, queries, suggestions
+from analytics.identity.levels import CUSTOMERS, PEOPLE, Level
 from analytics.queries import find_customer
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
@@ -30,6 +31,12 @@ def identity(request: HttpRequest) -> HttpResponse:
         reviews, after = queries.list_reviews(
             organization, cursor=request.GET.get("after"), limit=_REVIEWS
         )
+        of_people, people_after = queries.list_reviews(
+            organization,
+            cursor=request.GET.get("people_after"),
+            limit=_REVIEWS,
+            level=PEOPLE,
+        )
     except ConfigError:
         return redirect("identity")
     found = suggestions.current(organization, timezone.now())
@@ -40,9 +47,12 @@ def identity(request: HttpRequest) -> HttpResponse:
         request,
         "analytics/identity.html",
         {
-            "reviews": reviews,
-            "review_count": queries.count_reviews(organization),
-            "after": after,
+            "sections": [
+                ("reviews", "Accounts to decide on", reviews, after),
+                ("people", "People to decide on", of_people, people_after),
+            ],
+            "review_count": queries.count_reviews(organization)
+            + queries.count_reviews(organization, PEOPLE),
             "pairs": shown,
             "suggestion_count": len(found.items),
             "suggested_at": found.at,
@@ -85,10 +95,12 @@ def judge(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @org_view(role="analyst")
-def decide(request: HttpRequest, review_id: int) -> HttpResponse:
+def decide(
+    request: HttpRequest, review_id: int, level: Level = CUSTOMERS
+) -> HttpResponse:
     """Answer a review."""
     review = get_object_or_404(
-        IdentityReview.objects.filter(organization=request.organization), pk=review_id
+        level.Review.objects.filter(organization=request.organization), pk=review_id
     )
 
     def act() -> str:
@@ -102,10 +114,12 @@ def decide(request: HttpRequest, review_id: int) -> HttpResponse:
 
 @require_POST
 @org_view(role="analyst")
-def revoke(request: HttpRequest, decision_id: int) -> HttpResponse:
-    """Undo a decision and show the customer it leads to."""
+def revoke(
+    request: HttpRequest, decision_id: int, level: Level = CUSTOMERS
+) -> HttpResponse:
+    """Undo a decision and show the customer or person it leads to."""
     decision = get_object_or_404(
-        IdentityDecision.objects.filter(organization=request.organization),
+        level.Decision.objects.filter(organization=request.organization),
         pk=decision_id,
     )
 
@@ -115,7 +129,7 @@ def revoke(request: HttpRequest, decision_id: int) -> HttpResponse:
 
     _try(request, act)
     decision.first.refresh_from_db()
-    return redirect("customer", customer_id=decision.first.customer.public_id)
+    return redirect(level.name, getattr(decision.first, level.name).public_id)
 
 
 @require_POST
@@ -133,7 +147,7 @@ def merge(request: HttpRequest, customer_id: str) -> HttpResponse:
         )
         target = actions.merge(
             request, customer, other, timezone.now()
-        ).customer.public_id
+        ).entity.public_id
         return "The customers are one now. Undo it under “Identities”."
 
     _try(request, act)
@@ -156,6 +170,75 @@ def split(request: HttpRequest, customer_id: str) -> HttpResponse:
     _try(request, act)
     found = find_customer(request.organization, customer.public_id)
     return redirect("customer", customer_id=found.public_id)
+
+
+@require_safe
+@org_view
+def person(request: HttpRequest, person_id: str) -> HttpResponse:
+    """One person: what each source says and how fresh it is, why the contacts are
+    theirs, and what they did in the product."""
+    found = people.find_person(request.organization, person_id)
+    if found.public_id != person_id:
+        return redirect("person", person_id=found.public_id)
+    page = people.of_person(found)
+    return render(
+        request,
+        "analytics/person.html",
+        {
+            "person": found,
+            "page": page,
+            "view": page.view,
+            "fields": page.view.fields,
+            "voices": page.voices,
+            "identities": page.identities,
+            "can_write": has_role(request, "analyst"),
+            "breadcrumbs": [{"label": "Accounts", "url": reverse("customers")}]
+            + [
+                {"label": str(one), "url": reverse("customer", args=[one.public_id])}
+                for one in page.customers[:1]
+            ],
+            "as_of": page.view.newest_at,
+            "api_path": reverse("api-person", args=[found.public_id]),
+        },
+    )
+
+
+@require_POST
+@org_view(role="analyst")
+def merge_person(request: HttpRequest, person_id: str) -> HttpResponse:
+    """Merge with another person, as `merge`."""
+    found = people.find_person(request.organization, person_id)
+    target = found.public_id
+
+    def act() -> str:
+        nonlocal target
+        _require_typed(request, found.public_id)
+        other = people.find_person(
+            request.organization, request.POST.get("into", "").strip()
+        )
+        target = actions.merge(request, found, other, timezone.now()).entity.public_id
+        return "They are one person now. Undo it under “Identities”."
+
+    _try(request, act)
+    return redirect("person", person_id=target)
+
+
+@require_POST
+@org_view(role="analyst")
+def split_person(request: HttpRequest, person_id: str) -> HttpResponse:
+    """Split a contact off."""
+    found = people.find_person(request.organization, person_id)
+
+    def act() -> str:
+        number = _number(request.POST.get("identity"))
+        one = get_object_or_404(found.contacts, pk=number)
+        _require_typed(request, one.external_id)
+        actions.split(request, found, number, timezone.now())
+        return "The contact is a person of its own. Undo it under “Identities”."
+
+    _try(request, act)
+    now = people.find_person(request.organization, found.public_id)
+    return redirect("person", person_id=now.public_id)
 
 
 def _try(request: HttpRequest, act: Callable[[], str]) -> None:

@@ -139,7 +139,7 @@ def test_the_older_customer_stays_whichever_way_it_is_said(org: Organization) ->
 
     act = actions.merge(ANN, old, young, NOW)
 
-    assert act.customer == old
+    assert act.entity == old
     young.refresh_from_db()
     assert young.merged_into_id == old.pk
     assert AuditEntry.objects.get(action="customer.merged").target_id == old.public_id
@@ -176,7 +176,7 @@ def test_a_split_identity_leaves_the_others_together_and_comes_back(
     act = actions.split(ANN, customer("crm", "001"), identity("crm", "001").pk, NOW)
 
     assert living(org) == [("billing", "product"), ("crm",)]
-    assert act.customer == customer("crm", "001")
+    assert act.entity == customer("crm", "001")
     assert not IdentityReview.objects.filter(resolved_at__isnull=True).exists()
     write(org, "crm", CustomerRecord(external_id="001", domain="acme.example", seats=3))
     settle()
