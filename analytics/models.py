@@ -122,10 +122,10 @@ class UsageSeen(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     organization = models.ForeignKey(
-        Organization, on_delete=models.CASCADE, db_index=False
+        Organization, on_delete=models.CASCADE, db_index=False, db_constraint=False
     )
     customer_source = models.ForeignKey(
-        CustomerSource, on_delete=models.CASCADE, db_index=False
+        CustomerSource, on_delete=models.CASCADE, db_index=False, db_constraint=False
     )
     name = models.TextField()
     user_key = models.TextField(default="")

@@ -23,8 +23,10 @@ WINDOW_DAYS = 128
 """Length of UsageWindow.days; the SQL functions of migration 0002 know it too."""
 
 _LOCK = 7_220_002
-_BATCHES = 400
-_EVENTS = 60_000
+_BATCHES = 2_000
+_EVENTS = 150_000
+"""Most of a lot: a longer one updates each customer's rows less often, but keeps them
+locked longer."""
 
 _CLAIM = """
 WITH due AS (
@@ -75,7 +77,7 @@ INSERT INTO cg_usage_day AS t (organization_id, customer_source_id, day, name,
                                user_key, n, value_sum, first_at, last_at)
 SELECT organization_id, ref, day, name, user_key, sum(n), sum(value_sum),
        min(first_at), max(last_at)
-FROM fold_stage WHERE ref IS NOT NULL GROUP BY 1, 2, 3, 4, 5
+FROM fold_stage WHERE ref IS NOT NULL GROUP BY 1, 2, 3, 4, 5 ORDER BY 2, 3, 4, 5
 ON CONFLICT (customer_source_id, day, name, user_key) DO UPDATE
 SET n = t.n + excluded.n, value_sum = t.value_sum + excluded.value_sum,
     first_at = least(t.first_at, excluded.first_at),
@@ -85,7 +87,7 @@ SET n = t.n + excluded.n, value_sum = t.value_sum + excluded.value_sum,
 INSERT INTO an_usage_seen AS t (organization_id, customer_source_id, name, user_key,
                                 first_at, last_at, n)
 SELECT organization_id, ref, name, user_key, min(first_at), max(last_at), sum(n)
-FROM fold_stage WHERE ref IS NOT NULL GROUP BY 1, 2, 3, 4
+FROM fold_stage WHERE ref IS NOT NULL GROUP BY 1, 2, 3, 4 ORDER BY 2, 3, 4
 ON CONFLICT (customer_source_id, name, user_key) DO UPDATE
 SET n = t.n + excluded.n, first_at = least(t.first_at, excluded.first_at),
     last_at = greatest(t.last_at, excluded.last_at)
@@ -95,7 +97,9 @@ INSERT INTO cg_usage_window (customer_source_id, organization_id, base_day, days
                              first_event_at, last_event_at, events_total)
 SELECT ref, organization_id, max(day) - 127, array_fill(0, ARRAY[128]),
        min(first_at), max(last_at), 0
-FROM fold_stage WHERE ref IS NOT NULL GROUP BY 1, 2
+FROM fold_stage f WHERE ref IS NOT NULL AND NOT EXISTS (
+    SELECT FROM cg_usage_window w WHERE w.customer_source_id = f.ref)
+GROUP BY 1, 2
 ON CONFLICT (customer_source_id) DO NOTHING
 """,
     """
