@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from integrations.api import data, integrations, oauth, streams, syncs
+from integrations.api import data, integrations, oauth, previews, streams, syncs
 from integrations.api.base import routes
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -14,6 +14,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *routes(streams.VIEWS),
     *routes(data.VIEWS),
     *routes(oauth.VIEWS),
+    *routes(previews.VIEWS),
     *oauth.PAGES,
     path("", include("integrations.views.urls")),
 ]

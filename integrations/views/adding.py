@@ -28,10 +28,12 @@ from integrations import (
 )
 from integrations.connectors.base import Connector
 from integrations.connectors.file import FileConnector
+from integrations.connectors.rest.connector import RestConnector
 from integrations.models import Integration, IntegrationType, StreamState
 from integrations.views.forms import ConnectForm, FileForm, SyncForm
 from integrations.views.settings import has_oauth, to_provider
 from integrations.views.shared import go
+from integrations.views.trying import faults_of, preview_of
 
 _STEPS = ("Choose", "Connect", "Choose data", "First sync")
 _TESTED = "Asked the provider just now; nothing is saved yet."
@@ -66,8 +68,9 @@ def catalogue(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @org_view(role="admin")
 def connect(request: HttpRequest, provider: str) -> HttpResponse:
-    """The form of one provider. `do=test` asks the provider and saves nothing;
-    otherwise a good answer makes the integration."""
+    """The form of one provider. `do=test` asks the provider and `do=preview` a REST API
+    for its first records, and nothing is saved; otherwise a good answer makes the
+    integration."""
     cls = _connector(provider)
     if cls is FileConnector:
         return _add_files(request)
@@ -78,6 +81,9 @@ def connect(request: HttpRequest, provider: str) -> HttpResponse:
         return _form_page(request, form, status=422)
     if request.POST.get("do") == "oauth":
         return _by_sign_in(request, form)
+    if request.POST.get("do") == "preview" and cls is RestConnector:
+        seen = preview_of(request, form)
+        return _form_page(request, form, seen=seen, status=200 if seen["ok"] else 422)
     found = _try(form)
     if found.ok and request.POST.get("do") != "test":
         try:
@@ -246,6 +252,7 @@ def _form_page(
     form: ConnectForm | FileForm,
     *,
     tested: connecting.Checked | None = None,
+    seen: dict[str, Any] | None = None,
     file: bool = False,
     status: int = 200,
 ) -> HttpResponse:
@@ -259,6 +266,10 @@ def _form_page(
             "oauth": has_oauth(cls),
             "tested": tested,
             "tested_note": _TESTED,
+            "seen": seen,
+            "try_faults": faults_of(form),
+            "can_preview": cls is RestConnector,
+            "preview_stream": request.POST.get("preview-stream", ""),
             "breadcrumbs": [
                 _home(),
                 {"label": "Add", "url": reverse("integration-new")},

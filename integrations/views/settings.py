@@ -28,6 +28,7 @@ from integrations.models import Integration, StreamState
 from integrations.views.detail import frame
 from integrations.views.forms import ConnectForm, LimitsForm
 from integrations.views.shared import go, refuse
+from integrations.views.trying import faults_of, preview_of
 
 _COLUMNS = ("base_url", "api_version")
 _SYNC = (
@@ -50,7 +51,11 @@ def settings(request: HttpRequest, integration_id: str) -> HttpResponse:
     which = request.POST.get("form", "")
     connection = _connect_form(found, request.POST if which == "connection" else None)
     sync = _sync_form(found, request.POST if which == "sync" else None)
-    if which == "connection" and connection.is_valid():
+    seen = None
+    is_try = request.POST.get("do") == "preview" and found.provider_name == "rest"
+    if which == "connection" and is_try and connection.is_valid():
+        seen = preview_of(request, connection, found)
+    elif which == "connection" and connection.is_valid():
         try:
             registry.update(found, connection.body(), by=request)
         except ConfigError as exc:
@@ -74,6 +79,10 @@ def settings(request: HttpRequest, integration_id: str) -> HttpResponse:
     held = credentials.describe(found)
     context |= {
         "form": connection,
+        "seen": seen,
+        "try_faults": faults_of(connection),
+        "can_preview": found.provider_name == "rest",
+        "preview_stream": request.POST.get("preview-stream", ""),
         "sync_form": sync,
         "expires_at": held["expires_at"],
         "streams": queries.list_streams(found),
@@ -84,7 +93,7 @@ def settings(request: HttpRequest, integration_id: str) -> HttpResponse:
         request,
         "integrations/settings.html",
         context,
-        status=422 if which else 200,
+        status=422 if which and not (seen and seen["ok"]) else 200,
     )
 
 

@@ -24,6 +24,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 SAME = {
     ("api-integrations", "POST"): SEEN["/integrations/new/"],
     ("api-ingestion-rules", "POST"): SEEN["/integrations/new/"],
+    ("api-system-preview", "POST"): SEEN["/integrations/new/"],
+    ("api-ingestion-rules-preview", "POST"): SEEN["/integrations/new/"],
+    ("api-integration-preview", "POST"): SEEN["/integrations/{crm}/settings/"],
     ("api-integration", "PATCH"): SEEN["/integrations/{crm}/settings/"],
     ("api-integration", "DELETE"): PRESSED["/integrations/{crm}/delete/"],
     ("api-integration-test", "POST"): PRESSED["/integrations/{crm}/test/"],
