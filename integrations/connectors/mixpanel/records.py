@@ -83,6 +83,7 @@ def contact_of(raw: JsonDict, customer_property: str) -> ContactRecord:
         name=text(props, "$name") or " ".join(filter(None, names)) or None,
         phone=text(props, "$phone"),
         joined_at=moment(props, "$created"),
+        user_id=external_id,
         custom=_custom(props, customer_property),
         raw=raw,
     )

@@ -95,6 +95,8 @@ def _user(raw: JsonDict) -> ContactRecord:
         phone=text(raw, "phone"),
         role=text(raw, "role"),
         joined_at=moment(raw, "created_at"),
+        # "A unique identifier from another system": who the user is in the product.
+        user_id=text(raw, "external_id"),
         custom=_custom(raw, "user_fields"),
         raw=raw,
     )

@@ -198,6 +198,7 @@ def test_profiles_and_cohorts() -> None:
         name="Tom Globe",
         phone="+49 30 555",
         joined_at=at("2025-06-01T10:00:00"),
+        user_id="user-77",
         custom={"Total Spent": 120.5},
         raw=user,
     )

@@ -210,6 +210,7 @@ def test_a_user_becomes_a_contact_and_an_inactive_one_is_deleted() -> None:
         phone="+49 30 555",
         role="end-user",
         joined_at=at("2025-06-01T10:00:00"),
+        user_id="crm-77",
         custom={"seat": "Buyer", "external_id": "crm-77"},
         raw=raw,
     )
