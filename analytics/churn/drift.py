@@ -14,6 +14,8 @@ FloatArray = NDArray[np.float64]
 WATCH_PSI = 0.1
 ACT_PSI = 0.25
 BINS = 10
+NOISE_DRAWS = 2_000
+NOISE_QUANTILE = 0.999
 EMPTY_SHARE = 1e-4
 """Stands in for an empty bin, whose logarithm would be infinite."""
 
@@ -66,6 +68,21 @@ def psi(bins: Bins, values: ArrayLike) -> float:
     then = np.maximum(bins.shares, EMPTY_SHARE)
     now = np.maximum(now, EMPTY_SHARE)
     return float(((now - then) * np.log(now / then)).sum())
+
+
+def noise(bins: Bins, rows_then: int, rows_now: int, *, seed: int = 0) -> float:
+    """The index that chance alone exceeds once in a thousand, simulated: populations of
+    these sizes drawn from the same shares. With few rows it is far above 0.25."""
+    if rows_now < 1 or rows_then < 1 or (bins.shares > 0).sum() < 2:
+        return 0.0
+    random = np.random.default_rng(seed)
+    shares = np.maximum(bins.shares, 0)
+    shares = shares / shares.sum()
+    then = random.multinomial(rows_then, shares, size=NOISE_DRAWS) / rows_then
+    now = random.multinomial(rows_now, shares, size=NOISE_DRAWS) / rows_now
+    then, now = np.maximum(then, EMPTY_SHARE), np.maximum(now, EMPTY_SHARE)
+    found = ((now - then) * np.log(now / then)).sum(axis=1)
+    return float(np.quantile(found, NOISE_QUANTILE))
 
 
 def shift(name: str, bins: Bins, values: ArrayLike) -> Shift:

@@ -145,7 +145,8 @@ class PredictionsView(APIView):
                 str,
                 OpenApiParameter.PATH,
                 description="all, at_risk (health band), high_risk (0.5 or more, or "
-                "the top tenth), plan:<name>, segment:<name>.",
+                "the top tenth), plan:<name>, segment:<name>, or a saved segment by "
+                "id or slug.",
             ),
             OpenApiParameter(
                 "order", str, enum=tuple(queries.ORDERS), description="Default risk."

@@ -16,7 +16,14 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from analytics.churn.threads import limited_threads
-from analytics.predict import labels, scoring, snapshots, store, training
+from analytics.predict import (
+    labels,
+    monitor,
+    scoring,
+    snapshots,
+    store,
+    training,
+)
 from analytics.predict.models import LabelDefinition, ModelVersion, TrainingJob
 from churnguard.models import Organization
 
@@ -29,6 +36,7 @@ LARGE = 500
 """While batches of so many changes come in, the last one less than a minute ago, an
 import is under way and the first training waits for its end."""
 TRY_AGAIN = timedelta(days=1)
+AFTER_ALARM = timedelta(days=7)
 
 
 def work(now: datetime | None = None) -> int:
@@ -98,7 +106,8 @@ def start_first(now: datetime) -> int:
         ids = [row[0] for row in cur.fetchall()]
         made = 0
         for organization in Organization.objects.filter(pk__in=ids):
-            label = labels.active_label(cur.cursor, organization.pk)
+            # Not kept yet: what churn means is settled by the whole import.
+            label = labels.get_label(cur.cursor, organization.pk)
             clock = snapshots.get_clock(cur.cursor, organization.pk, now)
             first = snapshots.first_day(cur.cursor, organization.pk)
             if first is None or not snapshots.cutoffs(first, clock.day, label):
@@ -171,18 +180,33 @@ def train_now(organization: Organization, now: datetime) -> ModelVersion:
         champion = store.champion_of(organization)
         if champion is not None:
             scoring.score_organization(champion, now)
+            monitor.look(champion, now)
     version.refresh_from_db()
     return version
 
 
 def score_next(now: datetime) -> bool:
     """Score the organisation whose newest scores are of an earlier day, if any."""
-    due = _to_score(now).select_related("label").order_by("scored_at").first()
+    due = (
+        _to_score(now)
+        .select_related("label", "organization")
+        .order_by("scored_at")
+        .first()
+    )
     if due is None:
         return False
     count = scoring.score_organization(due, now)
+    if monitor.look(due, now) and _may_train_again(due.organization_id, now):
+        request(due.organization, reason="drift")
     log.info("predictions.computed", extra={"record_count": count})
     return True
+
+
+def _may_train_again(org_id: int, now: datetime) -> bool:
+    """Whether the last training is a week ago: what shifted seldom comes back."""
+    return not TrainingJob.objects.filter(
+        organization_id=org_id, finished_at__gt=now - AFTER_ALARM
+    ).exists()
 
 
 def _definition_of(job: TrainingJob) -> int | None:

@@ -62,14 +62,8 @@ class Preview:
 def get_label(organization: Organization) -> LabelDefinition:
     """The active definition; an unsaved one with the defaults where none was needed
     yet."""
-    found = LabelDefinition.objects.filter(
-        organization=organization, is_active=True
-    ).first()
-    if found is not None:
-        return found
     with connection.cursor() as wrapper:
-        kind = labels.default_kind(wrapper.cursor, organization.pk)
-    return LabelDefinition(organization=organization, version=0, kind=kind)
+        return labels.get_label(wrapper.cursor, organization.pk)
 
 
 def parse(organization: Organization, given: Any) -> LabelDefinition:

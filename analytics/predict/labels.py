@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from typing import Protocol
 
 import numpy as np
+from django.db import transaction
 from numpy.typing import NDArray
 from psycopg import Cursor
 
@@ -89,16 +90,41 @@ class Uses:
 
 
 def active_label(cur: Cursor, org_id: int) -> LabelDefinition:
-    """The active definition, made on first use from what the organisation has."""
+    """The active definition, made on first use from what the organisation has.
+
+    One that nobody chose gives way once there are subscriptions: an organisation may
+    connect its billing after its events.
+    """
+    found = get_label(cur, org_id)
+    if found.pk is not None:
+        return found
+    with transaction.atomic():
+        LabelDefinition.objects.filter(organization_id=org_id, is_active=True).update(
+            is_active=False
+        )
+        made, _ = LabelDefinition.objects.get_or_create(
+            organization_id=org_id,
+            version=found.version + 1,
+            defaults={"kind": found.kind},
+        )
+    return made
+
+
+def get_label(cur: Cursor, org_id: int) -> LabelDefinition:
+    """The active definition; unsaved, with the defaults and the number of the version
+    before it, where none was needed yet or the one that nobody chose is outdated."""
     found = LabelDefinition.objects.filter(
         organization_id=org_id, is_active=True
     ).first()
-    if found is not None:
+    is_default = found is not None and found.created_by == "system"
+    if found is not None and not (is_default and found.kind == "inactivity"):
         return found
-    made, _ = LabelDefinition.objects.get_or_create(
-        organization_id=org_id, version=1, defaults={"kind": default_kind(cur, org_id)}
+    kind = default_kind(cur, org_id)
+    if found is not None and found.kind == kind:
+        return found
+    return LabelDefinition(
+        organization_id=org_id, version=found.version if found else 0, kind=kind
     )
-    return made
 
 
 def default_kind(cur: Cursor, org_id: int) -> str:

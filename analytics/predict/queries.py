@@ -22,6 +22,7 @@ from analytics.predict import (
     store,
 )
 from analytics.predict.models import ModelVersion, Prediction, TrainingJob
+from analytics.segments.members import read_members
 from churnguard.api import decode_cursor, encode_cursor
 from churnguard.errors import ConfigError
 from churnguard.models import Customer, Organization
@@ -91,8 +92,8 @@ def get_state(organization: Organization) -> State:
 
 
 def scored_customers(organization: Organization, segment: str) -> QuerySet[Customer]:
-    """The scored customers of a segment, unordered. Raises ConfigError for a segment
-    that does not exist."""
+    """The scored customers of a built-in or saved segment (id or slug), unordered.
+    Raises ConfigError for a segment that does not exist."""
     rows = Customer.objects.filter(
         organization=organization,
         merged_into__isnull=True,
@@ -107,9 +108,17 @@ def scored_customers(organization: Organization, segment: str) -> QuerySet[Custo
         return rows.filter(churn_probability__gte=_high_from(organization))
     if colon and name and kind in {"plan", "segment"} and "\x00" not in name:
         return rows.filter(**{kind: name})
+    try:
+        members = read_members(organization, segment)
+    except ConfigError as exc:
+        if exc.code != "unknown_segment":
+            raise
+        members = None
+    if members is not None:
+        return rows.filter(pk__in=members.ids)
     raise ConfigError(
         f"There is no segment “{segment[:80]}”. Use {', '.join(BUILT_IN)}, "
-        "plan:<name> or segment:<name>.",
+        "plan:<name>, segment:<name>, or the id or slug of a saved segment.",
         code="unknown_segment",
         fields={"customer_segment": "unknown"},
     )

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from psycopg import Cursor
 from scipy.special import expit
 
-from analytics.churn import drift, explain, hazard, model
-from analytics.predict import features, labels, snapshots
+from analytics.churn import explain, hazard, model
+from analytics.predict import features, labels, monitor, snapshots
 from analytics.predict.features import GROUPS, NAMES
 from analytics.predict.models import ModelVersion
 from analytics.predict.training import MONTHS
@@ -29,8 +29,6 @@ MOST_RAISING = 4
 MOST_LOWERING = 2
 SMALLEST_EFFECT = 0.005
 CHUNK = 20_000
-MOVES_BY_ITSELF = {*GROUPS["tenure"], "days_to_renewal"}
-"""Features that follow the calendar: their shift says nothing."""
 KEEP_DAYS = 60
 """Predictions older than this stay only for the first day of a month."""
 
@@ -95,7 +93,7 @@ def score_organization(row: ModelVersion, now: datetime) -> int:
     with transaction.atomic(), connection.cursor() as wrapper:
         _store(wrapper.cursor, row, clock.today, lines, stay)
         ModelVersion.objects.filter(pk=row.pk).update(
-            scored_at=now, months_at_stake=stay, drift=_drift(row, x)
+            scored_at=now, months_at_stake=stay, drift=monitor.get_drift(row, x, z)
         )
     return len(customers)
 
@@ -249,18 +247,3 @@ def _store(
         "AND cutoff < %(old)s AND extract(day FROM cutoff) <> 1",
         names,
     )
-
-
-def _drift(row: ModelVersion, x: FloatArray) -> list[dict[str, Any]]:
-    """The ten features that moved most against training."""
-    if not len(x):
-        return []
-    found: list[dict[str, Any]] = []
-    for name, stored, column in zip(NAMES, row.bins, x.T, strict=True):
-        bins = drift.Bins(np.array(stored["edges"]), np.array(stored["shares"]))
-        shift = drift.shift(name, bins, column)
-        if name not in MOVES_BY_ITSELF:
-            found.append(
-                {"name": name, "psi": round(shift.psi, 4), "state": shift.state}
-            )
-    return sorted(found, key=lambda one: -one["psi"])[:10]

@@ -111,7 +111,7 @@ def get_recovery(
         left = np.array([row[2] for row in rows], dtype=np.float64)
         chance = np.array([_chance(known[row[0]], day) for row in rows])
         told |= {row[0]: row[3] for row in rows if row[2] and row[3]}
-        if len(rows) and left.min() < left.max():
+        if rows and left.min() < left.max():
             aucs.append(metrics.auc(left, p))
             oracles.append(metrics.auc(left, chance))
         open_minded = chance < CERTAIN

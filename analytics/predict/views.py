@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from analytics import queries as customers
 from analytics.predict import jobs, queries, sentences
 from analytics.predict.models import ModelVersion
+from analytics.segments import members as saved
 from churnguard import audit
 from churnguard.api import page_limit
 from churnguard.auth import has_role, org_view
@@ -166,6 +167,7 @@ def _choices(request: HttpRequest) -> list[tuple[str, str]]:
             (f"{kind}:{name}", f"{kind.capitalize()} {name}")
             for name in customers.choices(organization, kind)
         ]
+    found += saved.choices(organization)
     return found
 
 

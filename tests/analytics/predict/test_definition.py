@@ -274,3 +274,39 @@ def test_usual_silence(past: Organization) -> None:
         cur.execute("DELETE FROM cg_usage_day")
     assert labelling.usual_silence(past) is None
     assert date(2026, 11, 20) == company.TODAY
+
+
+def test_subscriptions_that_come_later_replace_a_definition_nobody_chose(
+    org: Organization, alice: User
+) -> None:
+    source = Source.objects.create(organization=org, name="web")
+    with connection.cursor() as wrapper:
+        first = labels.active_label(wrapper.cursor, org.pk)
+        assert (first.version, first.kind) == (1, "inactivity")
+        assert labels.active_label(wrapper.cursor, org.pk) == first
+        customer = Customer.objects.create(organization=org, name="Firm")
+        ref = CustomerSource.objects.create(
+            organization=org, source=source, external_id="f", customer=customer
+        )
+        Subscription.objects.create(
+            organization=org, source=source, customer_source=ref, external_id="s",
+            status="active", started_at=company.NOW,
+        )  # fmt: skip
+
+        second = labels.active_label(wrapper.cursor, org.pk)
+
+        assert (second.version, second.kind) == (2, "subscription")
+        LabelDefinition.objects.update(is_active=False)
+        LabelDefinition.objects.create(
+            organization=org, version=3, kind="inactivity", created_by=alice.email
+        )
+        assert labels.active_label(wrapper.cursor, org.pk).version == 3
+
+
+def test_the_definition_is_settled_only_by_the_training(org: Organization) -> None:
+    company.build(org, accounts=2, leavers=0)
+    LabelDefinition.objects.all().delete()
+
+    assert jobs.start_first(company.NOW) == 1
+
+    assert not LabelDefinition.objects.exists()
