@@ -7,4 +7,5 @@ NAV = [
     ("Customers", "Revenue", "revenue", 40),
     ("Customers", "Support", "support", 45),
     ("Customers", "Identity", "identity", 60),
+    ("Settings", "Health definition", "health-definition", 79),
 ]

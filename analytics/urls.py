@@ -3,6 +3,7 @@
 from django.urls import include, path
 
 from analytics import api, views
+from analytics.definitions import urls as definition_urls
 from analytics.identity import urls as identity_urls
 from analytics.predict import urls as predict_urls
 from analytics.revenue import urls as revenue_urls
@@ -19,6 +20,7 @@ urlpatterns = [
         api.UsageTrendsView.as_view(),
         name="api-usage-trends",
     ),
+    *definition_urls.urlpatterns,
     *identity_urls.urlpatterns,
     *predict_urls.urlpatterns,
     *revenue_urls.urlpatterns,

@@ -81,6 +81,7 @@ NAV_ICONS: dict[str, str] = {
     "Data quality": "quality",
     "Pipeline health": "pipeline",
     "Alerts": "alerts",
+    "Health definition": "settings",
     "API keys": "key",
     "Members": "members",
     "Audit": "audit",

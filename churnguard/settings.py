@@ -255,6 +255,8 @@ CHURNGUARD_LOOPS: dict[str, float] = {
     "analytics.scoring.score_stale": 1.0,
     "analytics.batch.tick": 30.0,
     "analytics.predict.jobs.work": 10.0,
+    "analytics.definitions.rollout.work": 2.0,
+    "analytics.definitions.checks.work": 2.0,
     "monitoring.watch.tick": 5.0,
     "monitoring.quality.daily.tick": 5.0,
     "monitoring.prune.tick": 3600.0,

@@ -19,6 +19,7 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from analytics.definitions.models import DefinitionCheck
 from analytics.models import (
     IdentityDecision,
     IdentityReview,
@@ -178,6 +179,9 @@ def extra_objects(org: Organization, customer: Customer) -> dict[str, str]:
     review = IdentityReview.objects.create(
         organization=org, rule="domain", key=CANARY, members=[ref.pk], reason=CANARY
     )
+    check = DefinitionCheck.objects.create(
+        organization=org, kind="preview", digest=1, state="refused", message=CANARY
+    )
     person = Person.objects.create(organization=org, created_at=datetime.now(UTC))
     contact = Contact.objects.create(
         organization=org,
@@ -207,6 +211,7 @@ def extra_objects(org: Organization, customer: Customer) -> dict[str, str]:
     return {
         "person_id": person.public_id,
         "customer_segment": "all",
+        "check_id": check.public_id,
         "decision_id": str(decision.pk),
         "review_id": str(review.pk),
     }

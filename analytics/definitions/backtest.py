@@ -115,6 +115,12 @@ def compare(looks: list[Look], specs: dict[str, dict[str, Any]]) -> dict[str, An
         for place in range(len(looks))
     ]
     outcomes = _join(looks, known, [look.outcomes for look in looks])
+    if not len(outcomes) or outcomes.min() == outcomes.max():
+        raise NotEnoughOutcomesError(
+            "Not enough outcomes: of the accounts that can be scored at all, none left "
+            "or all did.",
+            code="not_enough_outcomes",
+        )
     who = _join(looks, known, [look.customers for look in looks]).astype(np.int64)
     drawn = draw_weights(who)
     rankings = {
@@ -164,8 +170,8 @@ def aucs_of(ranking: Ranking, drawn: NDArray[np.uint16]) -> FloatArray:
 
 def range_of(values: FloatArray) -> Range:
     """The first value with the 95% interval of the others."""
-    rest = values[1:][np.isfinite(values[1:])]
-    low, high = np.percentile(rest, [2.5, 97.5]) if len(rest) else (np.nan, np.nan)
+    rest = values[np.isfinite(values)]
+    low, high = np.percentile(rest[1:] if len(rest) > 1 else rest, [2.5, 97.5])
     return Range(*(round(float(one), 6) for one in (values[0], low, high)))
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from psycopg import Cursor
 
-from analytics.facts.base import DAY_S, CustomerFacts, M, column_of, row_numbers
+from analytics.facts.base import DAY_S, CustomerFacts, M
 from analytics.health import CAPS, Floats
 from analytics.predict import fact_sql
 from analytics.predict.labels import EPOCH
@@ -223,7 +223,7 @@ def gather_past(
     _support(ask, index, connected["tickets"], facts)
     for sql, metric in ((_CONTACT, "last_contact"), (_CAMPAIGNS, "campaigns")):
         found = ask(sql)
-        facts.put(row_numbers(found, index), metric, column_of(found, 1))
+        facts.put(_places(found, index), metric, _column(found, 1))
     for customer, metric, value, heard_at in ask(_ANSWERS):
         if value is not None:
             place, column = index[customer], M[metric]
@@ -234,6 +234,16 @@ def gather_past(
 
 
 Ask = Callable[[str], list[tuple[Any, ...]]]
+
+
+def _places(found: list[tuple[Any, ...]], index: dict[int, int]) -> IntArray:
+    return np.array([index[row[0]] for row in found], dtype=np.int64)
+
+
+def _column(found: list[tuple[Any, ...]], position: int) -> Floats:
+    return np.array(
+        [np.nan if row[position] is None else float(row[position]) for row in found]
+    )
 
 
 def _connected(
@@ -261,12 +271,12 @@ def _usage(
     n, now_s = len(index), at.timestamp()
     recent, older = np.zeros(n), np.zeros(n)
     found = ask(_DAYS)
-    rows = row_numbers(found, index)
-    recent[rows], older[rows] = column_of(found, 1), column_of(found, 2)
+    rows = _places(found, index)
+    recent[rows], older[rows] = _column(found, 1), _column(found, 2)
     first, last = np.full(n, np.nan), np.full(n, np.nan)
     found = ask(_ENDS)
-    rows = row_numbers(found, index)
-    first[rows], last[rows] = column_of(found, 1), column_of(found, 2)
+    rows = _places(found, index)
+    first[rows], last[rows] = _column(found, 1), _column(found, 2)
     history = np.where(np.isnan(first), 0.0, (now_s - first) / DAY_S)
     span = np.clip(history - 28.0, 1.0, 90.0)
     habit = np.where(history > 28, older * 28.0 / span, np.nan)
@@ -283,12 +293,12 @@ def _usage(
     facts.put(every, "recency_gap", gap[every])
     seats = np.full(n, np.nan)
     found = ask(fact_sql.SUBSCRIPTIONS)
-    rows = row_numbers(found, index)
-    seats[rows] = column_of(found, 3)
+    rows = _places(found, index)
+    seats[rows] = _column(found, 3)
     facts.put(rows, "plan_change", _plan_change(found))
     found = [row for row in ask(_BREADTH) if connected[index[row[0]]]]
-    rows = row_numbers(found, index)
-    users, used, adopted = (column_of(found, place) for place in (1, 3, 4))
+    rows = _places(found, index)
+    users, used, adopted = (_column(found, place) for place in (1, 3, 4))
     has_users = np.array([bool(row[2]) for row in found], dtype=bool)
     paid = seats[rows]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -303,8 +313,8 @@ def _usage(
 def _plan_change(found: list[tuple[Any, ...]]) -> Floats:
     """Recurring revenue over that of 90 days before; the statement gives the first in
     whole units and the logarithm of the ratio of both, each raised by one unit."""
-    new = np.nan_to_num(column_of(found, 1)) * 100.0
-    old = (new + 100.0) / np.exp(column_of(found, 2)) - 100.0
+    new = np.nan_to_num(_column(found, 1)) * 100.0
+    old = (new + 100.0) / np.exp(_column(found, 2)) - 100.0
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(old > 0.5, new / old, np.nan)
 
@@ -319,10 +329,10 @@ def _billing(
     facts.put(paying, "past_due", np.zeros(len(paying)))
     facts.put(paying, "failed_payments", np.zeros(len(paying)))
     found = ask(_INVOICES)
-    rows = row_numbers(found, index)
-    late = np.nan_to_num(column_of(found, 1))
+    rows = _places(found, index)
+    late = np.nan_to_num(_column(found, 1))
     facts.put(rows, "past_due", late)
-    facts.put(rows, "failed_payments", column_of(found, 2))
+    facts.put(rows, "failed_payments", _column(found, 2))
     facts.capped[rows, CAPS.index("past_due_30")] = late > 30
 
 
@@ -335,9 +345,9 @@ def _support(
     every = np.flatnonzero(connected)
     facts.put(every, "urgent_open", np.zeros(len(every)))
     found = ask(_TICKETS)
-    rows = row_numbers(found, index)
+    rows = _places(found, index)
     urgent, oldest, counted, reopened, reply, solve, volume, before = (
-        column_of(found, place) for place in range(1, 9)
+        _column(found, place) for place in range(1, 9)
     )
     habit = before * 28.0 / 90.0
     with np.errstate(divide="ignore", invalid="ignore"):

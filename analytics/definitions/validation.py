@@ -48,6 +48,22 @@ def check_spec(given: Any) -> dict[str, Any]:
     return out
 
 
+def completed(stored: dict[str, Any]) -> dict[str, Any]:
+    """A stored definition with the settings that were unknown when it was made."""
+    metrics = {
+        metric.name: {
+            **DEFAULT_SPEC["metrics"][metric.name],
+            **stored["metrics"].get(metric.name, {}),
+        }
+        for metric in METRICS
+    }
+    parts = {
+        name: {**DEFAULT_SPEC[name], **stored[name]}
+        for name in ("components", "caps", "bands")
+    }
+    return {"components": parts.pop("components"), "metrics": metrics, **parts}
+
+
 def flat(spec: dict[str, Any]) -> dict[str, Any]:
     """The definition as path -> value, for the audit log and for comparing."""
     out: dict[str, Any] = {}
@@ -57,7 +73,6 @@ def flat(spec: dict[str, Any]) -> dict[str, Any]:
     for name, settings in spec["metrics"].items():
         for key, value in settings.items():
             out[f"metrics.{name}.{key}"] = value
-        out.setdefault(f"metrics.{name}.enabled", True)
     return out
 
 
@@ -65,7 +80,7 @@ def differences(
     before: dict[str, Any], after: dict[str, Any]
 ) -> list[tuple[str, Any, Any]]:
     """(path, value before, value after) of each setting that differs."""
-    old, new = flat(before), flat(after)
+    old, new = flat(completed(before)), flat(completed(after))
     return [
         (path, old.get(path), new.get(path))
         for path in [*new, *(old.keys() - new.keys())]

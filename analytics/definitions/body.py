@@ -1,0 +1,127 @@
+"""What the API answers and the pages show: definitions, versions, checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from analytics.definition import COMPONENTS
+from analytics.definitions.models import DefinitionCheck
+from analytics.definitions.store import Standing
+from analytics.definitions.validation import completed, differences
+from analytics.models import ScoreDefinition
+from churnguard.api import keyset_by_id
+from churnguard.models import Organization
+
+
+def standing_body(organization: Organization, standing: Standing) -> dict[str, Any]:
+    """What holds for a segment, the draft beside it, and how far scores have come."""
+    active, draft = standing.active, standing.draft
+    return {
+        "segment": standing.segment,
+        "version": active.version,
+        "is_own": standing.is_own,
+        "spec": completed(active.spec),
+        "shares": shares(active.spec),
+        "note": active.note,
+        "created_by": active.created_by,
+        "created_at": active.created_at,
+        "active_from": active.active_from,
+        "own_segments": own_segments(organization),
+        "recomputing": {
+            "pending": standing.progress.pending,
+            "total": standing.progress.total,
+        },
+        "draft": None
+        if draft is None
+        else {
+            "spec": completed(draft.spec),
+            "origin": draft.origin,
+            "updated_by": draft.updated_by,
+            "updated_at": draft.updated_at,
+        },
+    }
+
+
+def own_segments(organization: Organization) -> list[str]:
+    """The segments with a definition of their own."""
+    return list(
+        ScoreDefinition.objects.filter(organization=organization, is_active=True)
+        .exclude(segment="")
+        .order_by("segment")
+        .values_list("segment", flat=True)
+    )
+
+
+def shares(spec: dict[str, Any]) -> dict[str, float]:
+    """Component weights as percent of their sum, to a tenth."""
+    total = sum(spec["components"].values()) or 1
+    return {
+        name: round(100 * spec["components"][name] / total, 1) for name in COMPONENTS
+    }
+
+
+def list_versions(
+    organization: Organization, segment: str, *, cursor: str | None, limit: int
+) -> tuple[list[dict[str, Any]], str | None]:
+    """(versions newest first, next cursor), each with what it changed. A segment's
+    first version is compared with the organisation's definition of that time."""
+    rows, after = keyset_by_id(
+        ScoreDefinition.objects.filter(organization=organization, segment=segment),
+        cursor=cursor,
+        limit=limit,
+    )
+    return [version_body(organization, row) for row in rows], after
+
+
+def version_body(
+    organization: Organization, version: ScoreDefinition
+) -> dict[str, Any]:
+    """One version and what it changed."""
+    return {
+        "segment": version.segment,
+        "version": version.version,
+        "is_active": version.is_active,
+        "active_from": version.active_from,
+        "active_until": version.active_until,
+        "created_at": version.created_at,
+        "created_by": version.created_by,
+        "note": version.note,
+        "spec": completed(version.spec),
+        "changes": [
+            {"path": path, "before": before, "after": after}
+            for path, before, after in _changes(organization, version)
+        ],
+    }
+
+
+def check_body(check: DefinitionCheck) -> dict[str, Any]:
+    """One check; result is null until it has succeeded."""
+    return {
+        "check_id": check.public_id,
+        "kind": check.kind,
+        "segment": check.segment,
+        "state": check.state,
+        "message": check.message,
+        "requested_by": check.requested_by,
+        "requested_at": check.requested_at,
+        "finished_at": check.finished_at,
+        "result": check.result,
+    }
+
+
+def _changes(
+    organization: Organization, version: ScoreDefinition
+) -> list[tuple[str, Any, Any]]:
+    rows = ScoreDefinition.objects.filter(organization=organization)
+    before = (
+        rows.filter(segment=version.segment, version__lt=version.version)
+        .order_by("-version")
+        .first()
+    )
+    if before is None and version.segment:
+        before = (
+            rows.filter(segment="", active_from__lte=version.active_from)
+            .order_by("-version")
+            .first()
+        )
+    return [] if before is None else differences(before.spec, version.spec)
