@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from analytics import queries, scoring, sentences, trends
+from analytics.segments.members import read_members
 from churnguard import audit
 from churnguard.api import page_limit
 from churnguard.auth import organization_of
@@ -121,6 +122,7 @@ class CustomersView(APIView):
             _text("search", "Name, domain, e-mail, our id or an id in a source."),
             _text("band", "Only this band.", enum=queries.BANDS),
             _text("segment", "Only this segment."),
+            _text("segment_id", "Only this saved segment, by id or slug."),
             _text("plan", "Only this plan."),
             _text("min_score", "Score of at least (0-100)."),
             _text("max_score", "Score of at most (0-100)."),
@@ -211,6 +213,7 @@ class UsageTrendsView(APIView):
             _text("event", "Only this event name."),
             _text("customer_id", "Only this customer."),
             _text("segment", "Only customers of this segment."),
+            _text("segment_id", "Only this saved segment, by id or slug."),
         ],
         responses={200: TrendSerializer, **ERRORS},
     )
@@ -222,6 +225,7 @@ class UsageTrendsView(APIView):
             timeframe=timeframe,
             event=query.get("event", "").replace("\x00", ""),
             segment=query.get("segment", "").replace("\x00", ""),
+            members=read_members(organization, query.get("segment_id")),
             customer=(
                 queries.find_customer(organization, customer_id)
                 if customer_id

@@ -2,6 +2,7 @@
 
 NAV = [
     ("Customers", "Accounts", "customers", 10),
+    ("Customers", "Segments", "segments", 15),
     ("Customers", "Churn risk", "risk", 20),
     ("Customers", "Usage trends", "usage", 30),
     ("Customers", "Revenue", "revenue", 40),

@@ -11,6 +11,7 @@ from django.http import Http404
 
 from analytics import sentences
 from analytics.models import HealthScore, ScoreDefinition
+from analytics.segments.members import read_members
 from churnguard.api import decode_cursor, encode_cursor
 from churnguard.errors import ConfigError
 from churnguard.models import Customer, CustomerSource, Organization
@@ -33,7 +34,8 @@ BANDS = ("healthy", "watch", "at_risk", "unknown")
 @dataclass(frozen=True, slots=True)
 class CustomerFilter:
     """search: name, domain, e-mail, our id or an id in a source. band, segment, plan:
-    exact. least/most: score range, inclusive. order: a key of ORDERINGS."""
+    exact. least/most: score range, inclusive. segment_id: id or slug of a saved
+    segment. order: a key of ORDERINGS."""
 
     search: str = ""
     band: str = ""
@@ -41,6 +43,7 @@ class CustomerFilter:
     plan: str = ""
     least: int | None = None
     most: int | None = None
+    segment_id: str = ""
     order: str = "score"
 
     @classmethod
@@ -71,6 +74,7 @@ class CustomerFilter:
             plan=(query.get("plan") or "")[:120],
             least=scores["min_score"],
             most=scores["max_score"],
+            segment_id=(query.get("segment_id") or "")[:200],
             order=order,
         )
 
@@ -83,8 +87,12 @@ def customers_of(organization: Organization) -> QuerySet[Customer]:
 def filter_customers(
     organization: Organization, chosen: CustomerFilter
 ) -> QuerySet[Customer]:
-    """Unordered rows that match."""
+    """Unordered rows that match. Raises ConfigError for a saved segment that does not
+    exist."""
     rows = customers_of(organization)
+    members = read_members(organization, chosen.segment_id)
+    if members is not None:
+        rows = rows.filter(pk__in=members.ids)
     if "\x00" in chosen.search + chosen.segment + chosen.plan:
         return rows.none()
     if chosen.search:

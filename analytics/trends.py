@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from django.core.cache import cache
 from django.db import connection
 
+from analytics.segments.members import Members
 from churnguard.errors import ConfigError
 from churnguard.models import Customer, Organization
 
@@ -41,12 +42,14 @@ _SERIES_MOST = 12
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """event, segment: exact names or ""; customer: one customer or None."""
+    """event, segment: exact names or ""; customer: one customer or None; members:
+    those of a saved segment, None = all."""
 
     timeframe: str
     event: str = ""
     segment: str = ""
     customer: Customer | None = None
+    members: Members | None = None
 
 
 def usage_trend(
@@ -73,7 +76,8 @@ def usage_trend(
     key = (
         f"trend:{organization.pk}:{organization.timezone}:{question.timeframe}:"
         f"{customer_pk}:{question.event.encode().hex()[:120]}:"
-        f"{question.segment.encode().hex()[:120]}"
+        f"{question.segment.encode().hex()[:120]}:"
+        f"{question.members.key if question.members else ''}"
     )
     cached = cache.get(key)
     if cached is not None:
@@ -178,7 +182,7 @@ def _read(
         where.append("x.name = %(event)s")
         values["event"] = question.event
     narrow = ""
-    if question.customer is not None or question.segment:
+    if question.customer is not None or question.segment or question.members:
         narrow = (
             " JOIN cg_customer_source s ON s.id = x.customer_source_id "
             "JOIN cg_customer c ON c.id = s.customer_id AND c.organization_id = %(org)s"
@@ -189,6 +193,9 @@ def _read(
         if question.segment:
             where.append("c.segment = %(segment)s")
             values["segment"] = question.segment
+        if question.members is not None:
+            where.append(f"s.customer_id IN ({question.members.sql})")
+            values |= question.members.values
     if frame.unit in ("minute", "hour") and (narrow or frame.unit == "minute"):
         sql = (
             "SELECT date_trunc(%(unit)s, x.ts), x.name, count(*), "

@@ -7,6 +7,7 @@ from analytics.definitions import urls as definition_urls
 from analytics.identity import urls as identity_urls
 from analytics.predict import urls as predict_urls
 from analytics.revenue import urls as revenue_urls
+from analytics.segments import urls as segment_urls
 
 urlpatterns = [
     path("api/v1/customers", api.CustomersView.as_view(), name="api-customers"),
@@ -24,6 +25,7 @@ urlpatterns = [
     *identity_urls.urlpatterns,
     *predict_urls.urlpatterns,
     *revenue_urls.urlpatterns,
+    *segment_urls.urlpatterns,
     path("customers/", views.customers, name="customers"),
     path("customers/<str:customer_id>/", views.customer, name="customer"),
     path("customers/<str:customer_id>/recompute/", views.recompute, name="recompute"),

@@ -16,6 +16,7 @@ from analytics import queries, scoring, timeline, trends
 from analytics.identity import people, sayings
 from analytics.identity import queries as identity_queries
 from analytics.models import HealthScore
+from analytics.segments import members as saved
 from churnguard import audit, formats
 from churnguard.api import page_limit
 from churnguard.auth import has_role, org_view
@@ -65,8 +66,14 @@ def customers(request: HttpRequest) -> HttpResponse:
             "chosen": chosen,
             "is_filtered": any(
                 request.GET.get(name)
-                for name in ("q", "band", "segment", "plan", "min_score", "max_score")
+                for name in (
+                    *("q", "band", "segment", "plan", "min_score", "max_score"),
+                    "segment_id",
+                )
             ),
+            "saved_segments": saved.choices(organization),
+            "segment_id": chosen.segment_id,
+            "can_write": has_role(request, "analyst"),
             "segments": queries.choices(organization, "segment"),
             "plans": queries.choices(organization, "plan"),
             "bands": queries.BANDS,
@@ -164,10 +171,18 @@ def usage(request: HttpRequest) -> HttpResponse:
     timeframe = request.GET.get("timeframe") or "30d"
     if timeframe not in trends.FRAMES:
         timeframe = "30d"
+    problem, members = None, None
+    try:
+        members = saved.read_members(
+            request.organization, request.GET.get("segment_id")
+        )
+    except ConfigError as exc:
+        problem = exc
     question = trends.Question(
         timeframe=timeframe,
         event=request.GET.get("event", "").replace("\x00", ""),
         segment=request.GET.get("segment", "").replace("\x00", ""),
+        members=members,
     )
     trend = trends.usage_trend(request.organization, question, timezone.now())
     return render(
@@ -183,10 +198,14 @@ def usage(request: HttpRequest) -> HttpResponse:
             "question": question,
             "events": _event_names(request, trend),
             "segments": queries.choices(request.organization, "segment"),
+            "saved_segments": saved.choices(request.organization),
+            "segment_id": members.segment.slug if members else "",
+            "problem": problem,
             "live_seq": newest(request.organization.pk, "live-metrics"),
             "as_of": datetime.fromisoformat(trend["as_of"]),
             "api_path": reverse("api-usage-trends", args=[timeframe]),
         },
+        status=400 if problem else 200,
     )
 
 

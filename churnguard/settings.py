@@ -254,6 +254,7 @@ CHURNGUARD_LOOPS: dict[str, float] = {
     "analytics.identity.suggestions.tick": 600.0,
     "analytics.scoring.score_stale": 1.0,
     "analytics.batch.tick": 30.0,
+    "analytics.segments.daily.tick": 10.0,
     "analytics.predict.jobs.work": 10.0,
     "analytics.definitions.rollout.work": 2.0,
     "analytics.definitions.checks.work": 2.0,

@@ -25,6 +25,7 @@ from analytics.models import (
     IdentityReview,
     PersonDecision,
     PersonReview,
+    Segment,
 )
 from churnguard.auth import create_api_key
 from churnguard.models import (
@@ -179,6 +180,13 @@ def extra_objects(org: Organization, customer: Customer) -> dict[str, str]:
     review = IdentityReview.objects.create(
         organization=org, rule="domain", key=CANARY, members=[ref.pk], reason=CANARY
     )
+    segment = Segment.objects.create(
+        organization=org,
+        name=CANARY,
+        slug=CANARY.lower(),
+        definition={"field": "name", "op": "=", "value": CANARY},
+        created_by=CANARY,
+    )
     check = DefinitionCheck.objects.create(
         organization=org, kind="preview", digest=1, state="refused", message=CANARY
     )
@@ -212,6 +220,7 @@ def extra_objects(org: Organization, customer: Customer) -> dict[str, str]:
         "person_id": person.public_id,
         "customer_segment": "all",
         "check_id": check.public_id,
+        "segment_id": segment.public_id,
         "decision_id": str(decision.pk),
         "review_id": str(review.pk),
     }
@@ -311,6 +320,7 @@ def test_a_viewer_changes_nothing(
     # Refusals told on the page they lead to, and a preview that anybody may see; the
     # tests of those pages show that nothing changed.
     told = {"member-role", "member-remove", "integration-mapping"}
+    told |= {"api-segment-preview"}
     for address in addresses:
         if address.name in FREE_FOR_VIEWERS | OPEN | told:
             continue

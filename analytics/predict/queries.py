@@ -226,6 +226,7 @@ def model_card(model: ModelVersion) -> dict[str, Any]:
         "rung": model.rung,
         "description": model.description,
         "verdict": model.verdict,
+        "comparison": model.comparison,
         "label": labelling.body(model.label),
         "trained_at": model.trained_at,
         "scored_at": model.scored_at,

@@ -193,6 +193,9 @@ _RANGE = [
     OpenApiParameter("from", str, description="First day; default 12 months back."),
     OpenApiParameter("to", str, description="Last day, inclusive; default today."),
     OpenApiParameter("interval", str, enum=INTERVALS, description="Default month."),
+    OpenApiParameter(
+        "segment_id", str, description="Only who is in this saved segment now."
+    ),
 ]
 _GROUP = OpenApiParameter("group", str, enum=GROUPS, description="Break down by.")
 

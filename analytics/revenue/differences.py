@@ -12,6 +12,7 @@ from analytics.revenue import pieces
 from analytics.revenue.periods import Question
 from analytics.revenue.policy import Policy, get_policy
 from analytics.revenue.rates import RateTable
+from analytics.segments.members import Members, read_members
 from churnguard.models import Organization
 
 _STATES = (
@@ -36,7 +37,7 @@ _INVOICES = (
     "(SELECT status IN ('open', 'uncollectible') AS is_open) o "
     "WHERE organization_id = %(org)s AND deleted_at IS NULL AND issued_at <= %(at)s "
     "AND issued_at >= %(since)s AND status IN ('open', 'paid', 'uncollectible') "
-    "GROUP BY 1 ORDER BY 1"
+    "{members} GROUP BY 1 ORDER BY 1"
 )
 
 
@@ -62,7 +63,9 @@ def list_differences(
     at = at if at == now else at - timedelta(microseconds=1)
     day = at.astimezone(zone).date()
     policy = get_policy(organization)
+    members = read_members(organization, question.segment_id, now)
     values = {
+        **(members.values if members else {}),
         **pieces.parameters(organization, now, policy),
         "at": at,
         "since": datetime.combine(question.start, time(), zone),
@@ -75,7 +78,7 @@ def list_differences(
         found.append(Difference(code, text, count, minor, currency, worth))
 
     with connection.cursor() as cur:
-        cur.execute(_everyone(_STATES), values)
+        cur.execute(_narrowed(_STATES, members), values)
         for state, currency, is_stray, is_unpriced, count, minor in cur.fetchall():
             code = _code(state, is_stray=is_stray, is_unpriced=is_unpriced)
             if code:
@@ -83,10 +86,10 @@ def list_differences(
                 add(code, text, count, minor, currency)
             elif rates.factor(currency, day) is None:
                 add("missing_rate", _TEXTS["missing_rate"], count, minor, currency)
-        cur.execute(_everyone(_LEAVING), values)
+        cur.execute(_narrowed(_LEAVING, members), values)
         for currency, count, minor in cur.fetchall():
             add("leaving", _TEXTS["leaving"], count, minor, currency)
-        cur.execute(_INVOICES, values)
+        cur.execute(pieces.invoices_of(_INVOICES, members), values)
         for currency, unpaid, unpaid_minor, refunds, refunded in cur.fetchall():
             if unpaid:
                 text = _TEXTS["unpaid_invoices"]
@@ -96,8 +99,8 @@ def list_differences(
     return found + _rates_used(rates, day) + _rules(policy)
 
 
-def _everyone(sql: str) -> str:
-    return pieces.of_everyone(sql.replace("{pieces}", pieces.PIECES))
+def _narrowed(sql: str, members: Members | None) -> str:
+    return pieces.of_members(sql.replace("{pieces}", pieces.PIECES), members)
 
 
 def _code(state: str, *, is_stray: bool, is_unpriced: bool) -> str:

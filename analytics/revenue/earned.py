@@ -17,6 +17,7 @@ from django.db import connection
 
 from analytics.revenue import pieces
 from analytics.revenue.periods import Period, Question
+from analytics.segments.members import read_members
 from churnguard.models import Organization
 
 
@@ -52,6 +53,7 @@ WITH invoices AS (
             (coalesce(x.source_updated_at, x.paid_at, x.issued_at)
                 AT TIME ZONE %(zone)s)::date AS refund_day
         FROM cg_invoice x WHERE x.organization_id = %(org)s AND x.deleted_at IS NULL
+        {{members}}
         AND x.status IN ('open', 'paid', 'uncollectible')
         AND coalesce(x.issued_at, x.due_at, x.paid_at) <= %(now)s) i
 ), lines AS (
@@ -119,14 +121,16 @@ def recognition(
     no rate converts). now: aware; invoices issued later are left out."""
     periods = question.periods()
     edges = [period.start for period in periods] + [question.end]
+    members = read_members(organization, question.segment_id, now)
     values = {
+        **(members.values if members else {}),
         **pieces.parameters(organization, now),
         "zone": organization.timezone,
         "start": question.start,
         "edges": edges,
     }
     with connection.cursor() as cur:
-        cur.execute(_STATEMENT, values)
+        cur.execute(pieces.invoices_of(_STATEMENT, members), values)
         rows = cur.fetchall()
     sums = {edge: [0, 0, 0, 0] for edge in edges}
     unknown: dict[str, list[int]] = {}

@@ -25,17 +25,20 @@ class Period:
 @dataclass(frozen=True, slots=True)
 class Question:
     """Days [start, end), cut by interval (months are clipped to the range); group:
-    plan, segment or ""."""
+    plan, segment or "". segment_id: only the members of this saved segment now, by id
+    or slug, "" = all."""
 
     start: date
     end: date
     interval: str = "month"
     group: str = ""
+    segment_id: str = ""
 
     @classmethod
     def from_query(cls, query: Mapping[str, str], today: date) -> Question:
-        """From `from`, `to` (its last day), `interval`, `group`; the default is the
-        last 12 months with this one. Raises ConfigError that names each bad field."""
+        """From `from`, `to` (its last day), `interval`, `group`, `segment_id`; the
+        default is the last 12 months with this one. Raises ConfigError that names
+        each bad field."""
         fields: dict[str, str] = {}
         interval = query.get("interval") or "month"
         if interval not in INTERVALS:
@@ -72,7 +75,8 @@ class Question:
             raise ConfigError(
                 "Some parameters are not valid.", code="invalid", fields=fields
             )
-        return cls(first, last + timedelta(days=1), interval, group)
+        saved = (query.get("segment_id") or "")[:200]
+        return cls(first, last + timedelta(days=1), interval, group, saved)
 
     def periods(self) -> list[Period]:
         """Oldest first; together they are the whole range."""

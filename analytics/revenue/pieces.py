@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from analytics.revenue.policy import Policy, get_policy
+from analytics.segments.members import Members
 from churnguard.formats import THREE_DECIMAL, ZERO_DECIMAL
 from churnguard.models import Organization
 
@@ -130,6 +131,24 @@ def of_customers(sql: str) -> str:
 def of_everyone(sql: str) -> str:
     """The statement for all customers of the organisation."""
     return sql.replace("{narrow}", "")
+
+
+def of_members(sql: str, members: Members | None) -> str:
+    """The statement for the members of a saved segment, None = everyone; their values
+    come on top of `parameters`."""
+    narrow = f"AND cs.customer_id IN ({members.sql})" if members else ""
+    return sql.replace("{narrow}", narrow)
+
+
+def invoices_of(sql: str, members: Members | None) -> str:
+    """A statement over cg_invoice whose {members} narrows it likewise."""
+    narrow = (
+        "AND customer_source_id IN (SELECT cs.id FROM cg_customer_source cs "
+        f"WHERE cs.customer_id IN ({members.sql}))"
+        if members
+        else ""
+    )
+    return sql.replace("{members}", narrow)
 
 
 def parameters(

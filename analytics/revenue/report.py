@@ -19,6 +19,7 @@ from analytics.revenue import pieces
 from analytics.revenue.movements import CustomerMonth, Summary, movement
 from analytics.revenue.periods import Period, Question
 from analytics.revenue.rates import RateTable
+from analytics.segments.members import read_members
 from churnguard.models import Organization
 
 KINDS = ("new", "reactivation", "expansion", "contraction", "churn")
@@ -198,13 +199,15 @@ def _changes(
     eve = question.start - timedelta(days=1)
     zone = ZoneInfo(organization.timezone)
     today = now.astimezone(zone).date()
+    members = read_members(organization, question.segment_id, now)
     values = {
+        **(members.values if members else {}),
         **pieces.parameters(organization, now),
         "zone": organization.timezone,
         "eve": eve,
         "last": min(question.end - timedelta(days=1), today),
     }
-    statement = pieces.of_everyone(_STEPS.replace("{pieces}", pieces.PIECES))
+    statement = pieces.of_members(_STEPS.replace("{pieces}", pieces.PIECES), members)
     with connection.cursor() as cur:
         cur.execute(statement, values)
         rows = cur.fetchall()

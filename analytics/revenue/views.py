@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from analytics.revenue import body, changes, policy, rates
 from analytics.revenue.periods import GROUPS, INTERVALS, Question
+from analytics.segments import members as saved
 from churnguard import formats
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
@@ -86,6 +87,7 @@ def _page(
     problem = None
     try:
         question = Question.from_query(request.GET, today)
+        saved.read_members(organization, question.segment_id, now)
         behind = _behind(request, question, now)
     except ConfigError as exc:
         problem, question = exc, Question.from_query({}, today)
@@ -114,6 +116,8 @@ def _page(
             "intervals": INTERVALS,
             "groups": GROUPS,
             "kinds": KIND_LABELS,
+            "saved_segments": saved.choices(organization),
+            "segment_id": question.segment_id,
             "is_empty": not Subscription.objects.filter(
                 organization=organization
             ).exists(),
@@ -148,7 +152,8 @@ def _behind(
         return None
     days = {"from": since or question.start.isoformat(), "interval": "month"}
     days["to"] = until or date.fromordinal(question.end.toordinal() - 1).isoformat()
-    cell = Question.from_query({**days, "group": question.group}, question.end)
+    same = {"group": question.group, "segment_id": question.segment_id}
+    cell = Question.from_query({**days, **same}, question.end)
     found = body.movements_body(
         request.organization,
         cell,

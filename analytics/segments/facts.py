@@ -19,7 +19,8 @@ def active_days(days: int) -> str:
     last = "(%(seg_today)s::date - w.base_day + 1)"
     slice_sql = f"w.days[greatest(1, {first}):{last}]"
     return (
-        "SELECT g.customer_id, CASE WHEN g.windows = 1 THEN g.n ELSE several.n END AS n "
+        "SELECT g.customer_id, "
+        "CASE WHEN g.windows = 1 THEN g.n ELSE several.n END AS n "
         "FROM (SELECT s.customer_id, count(*) AS windows, "
         f"max(cardinality(array_remove({slice_sql}, 0))) AS n "
         "FROM cg_usage_window w "

@@ -69,6 +69,9 @@ class SupportView(APIView):
             OpenApiParameter("to", str, description="Last local day, inclusive."),
             OpenApiParameter("team", str, description="Only this team."),
             OpenApiParameter("segment", str, description="Only this segment."),
+            OpenApiParameter(
+                "segment_id", str, description="Only this saved segment (id or slug)."
+            ),
         ],
         responses={200: SupportReport, **ERRORS},
     )

@@ -43,6 +43,7 @@ _NARROW = (
     ("team", " AND coalesce(t.team, '') = %(team)s"),
     ("segment", " AND c.segment = %(segment)s"),
 )
+_MEMBERS = " AND s.customer_id IN ({sql})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,8 @@ def _read(scope: Scope, team: str, more: str) -> list[Measures]:
 def _rows(scope: Scope, team: str, key: str, more: str) -> list[tuple[Any, ...]]:
     values = {**scope.values, "team": team}
     narrow = "".join(sql for name, sql in _NARROW if values[name])
+    if scope.members is not None:
+        narrow += _MEMBERS.format(sql=scope.members.sql)
     return fetch(f"SELECT {key} {_MEASURES} {_TICKETS}{narrow}{more}", values)
 
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from analytics import queries
+from analytics.segments import members as saved
 from analytics.support.api import read_team
 from analytics.support.report import support
 from analytics.usage.scope import read_scope
@@ -46,7 +47,9 @@ def support_page(request: HttpRequest) -> HttpResponse:
             "team_names": [row["team"] for row in report["teams"] if row["team"]],
             "segments": queries.choices(organization, "segment"),
             "segment": scope.segment,
-            "is_filtered": bool(team or scope.segment),
+            "saved_segments": saved.choices(organization),
+            "segment_id": request.GET.get("segment_id", ""),
+            "is_filtered": bool(team or scope.segment or scope.members),
             "chart": {
                 "x": [
                     int(

@@ -149,6 +149,7 @@ SCOPE = [
     text("to", "Last local day, inclusive; today unless told."),
     text("event", "Only these event names.", many=True),
     text("segment", "Only customers of this segment."),
+    text("segment_id", "Only members of this saved segment, by id or slug."),
 ]
 
 

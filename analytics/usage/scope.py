@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import connection
 
+from analytics.segments.members import Members, read_members
 from churnguard.errors import ConfigError
 from churnguard.models import Organization
 
@@ -33,7 +34,8 @@ BUCKET_SQL = {
 @dataclass(frozen=True, slots=True)
 class Scope:
     """first, last: local days, inclusive. events: names that count, () = all.
-    segment: value of Customer.segment, "" = all. now: when the question is asked."""
+    segment: value of Customer.segment, "" = all. members: those of a saved segment,
+    None = all. now: when the question is asked."""
 
     organization: Organization
     unit: str
@@ -42,6 +44,7 @@ class Scope:
     now: datetime
     events: tuple[str, ...] = ()
     segment: str = ""
+    members: Members | None = None
 
     @property
     def zone(self) -> ZoneInfo:
@@ -70,6 +73,8 @@ class Scope:
         if self.segment:
             join += " JOIN cg_customer c ON c.id = s.customer_id"
             where.append("c.segment = %(segment)s")
+        if self.members is not None:
+            where.append(f"s.customer_id IN ({self.members.sql})")
         return f"FROM {table} x {join} WHERE {' AND '.join(where)}"
 
     @property
@@ -80,6 +85,7 @@ class Scope:
     @property
     def values(self) -> dict[str, Any]:
         return {
+            **(self.members.values if self.members else {}),
             "org": self.organization.pk,
             "events": list(self.events),
             "segment": self.segment,
@@ -105,7 +111,7 @@ class Scope:
 def read_scope(
     organization: Organization, query: Any, now: datetime, *, days: int = 30
 ) -> Scope:
-    """From request parameters unit, from, to, event (repeatable), segment.
+    """From request parameters unit, from, to, event (repeatable), segment, segment_id.
 
     Without dates: the last `days` local days, today included. Raises ConfigError
     naming the parameters that are not valid.
@@ -128,7 +134,8 @@ def read_scope(
     if "\x00" in segment:
         fields["segment"] = "text without zero bytes"
     refuse(fields)
-    return Scope(organization, unit, first, last, now, events, segment)
+    members = read_members(organization, query.get("segment_id"), now)
+    return Scope(organization, unit, first, last, now, events, segment, members)
 
 
 def choose(

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from analytics import queries
+from analytics.segments import members as saved
 from analytics.usage import funnel as funnel_report
 from analytics.usage import retention as retention_report
 from analytics.usage.active import active
@@ -198,7 +199,11 @@ def _page(
             "event": request.GET.get("event", ""),
             "segments": queries.choices(request.organization, "segment"),
             "segment": request.GET.get("segment", ""),
-            "is_filtered": bool(request.GET.get("event") or request.GET.get("segment")),
+            "saved_segments": saved.choices(request.organization),
+            "segment_id": request.GET.get("segment_id", ""),
+            "is_filtered": any(
+                request.GET.get(name) for name in ("event", "segment", "segment_id")
+            ),
             "as_of": datetime.fromisoformat(report["as_of"]),
             "api_path": reverse(f"api-{name.replace('_', '-')}"),
             **more,
