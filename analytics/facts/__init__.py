@@ -33,15 +33,20 @@ def gather(
     cur: Cursor, org_id: int, customer_ids: list[int], now: datetime, timezone: str
 ) -> CustomerFacts:
     """All metric values of these customers of one organisation."""
-    cur.execute("SELECT (%s::timestamptz AT TIME ZONE %s)::date", [now, timezone])
+    cur.execute(
+        "SELECT (%s::timestamptz AT TIME ZONE %s)::date, upper(base_currency) "
+        "FROM cg_organization WHERE id = %s",
+        [now, timezone, org_id],
+    )
     row = cur.fetchone()
     assert row is not None
     today: date = row[0]
+    money = {"org": org_id, "base": row[1], "day": today}
     facts = CustomerFacts.empty(len(customer_ids))
     links = get_links(cur, np.array(customer_ids, dtype=np.int64))
     ages = _ages(_feed_ages(cur, org_id, now), links)
     fill_usage(cur, links, today, now, facts, ages["events"])
-    fill_billing(cur, links, now, facts, ages)
+    fill_billing(cur, links, now, facts, ages, money)
     fill_support(cur, links, now, facts, ages["tickets"])
     fill_engagement(cur, links, now, facts)
     fill_sentiment(cur, links, now, facts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 from psycopg import Cursor
@@ -10,6 +11,7 @@ from psycopg import Cursor
 from analytics.facts.base import DAY_S, OF, CustomerFacts, Links
 from analytics.facts.reading import read
 from analytics.health import CAPS, Floats
+from analytics.revenue.pieces import RATES
 
 _INVOICES = f"""
 SELECT s.row, min(i.due_at) FILTER (WHERE i.status IN ('open', 'uncollectible')
@@ -21,10 +23,15 @@ FROM cg_invoice i {OF} i.customer_source_id
 WHERE i.deleted_at IS NULL GROUP BY 1
 """
 _LIVE = "('active', 'trialing', 'past_due')"
+_NOW = f"b.status IN {_LIVE} AND (b.ended_at IS NULL OR b.ended_at > %(now)s)"
 _PLANS = f"""
-SELECT s.row, sum(b.mrr_minor) FILTER (WHERE b.status IN {_LIVE}
-        AND (b.ended_at IS NULL OR b.ended_at > %(now)s)) AS mrr,
+WITH {RATES}
+SELECT s.row, sum(b.mrr_minor) FILTER (WHERE {_NOW}) AS mrr,
     sum(old.mrr_minor) AS old_mrr,
+    sum(b.mrr_minor * new_rate.factor) FILTER (WHERE {_NOW}) AS mrr_base,
+    sum(old.mrr_minor * old_rate.factor) AS old_mrr_base,
+    least(min(money.now) FILTER (WHERE {_NOW}), min(money.old)) = greatest(
+        max(money.now) FILTER (WHERE {_NOW}), max(money.old)) AS is_one_currency,
     min(b.period_ends_at) FILTER (WHERE b.status IN {_LIVE}
         AND b.period_ends_at > %(now)s
         AND (b.auto_renew IS FALSE OR b.cancel_at IS NOT NULL)) AS renews_at,
@@ -34,16 +41,27 @@ SELECT s.row, sum(b.mrr_minor) FILTER (WHERE b.status IN {_LIVE}
     max(coalesce(b.ended_at, b.canceled_at)) AS over_at, max(last_change.at) AS at
 FROM cg_subscription b {OF} b.customer_source_id
 LEFT JOIN LATERAL (
-    SELECT c.mrr_minor, c.status FROM cg_subscription_change c
+    SELECT c.mrr_minor, c.status, c.currency FROM cg_subscription_change c
     WHERE c.subscription_id = b.id AND c.effective_at <= %(since)s
     ORDER BY c.effective_at DESC LIMIT 1
 ) old ON old.status IN {_LIVE} AND (b.ended_at IS NULL OR b.ended_at > %(since)s)
+CROSS JOIN LATERAL (SELECT
+    CASE WHEN b.mrr_minor IS NOT NULL
+        THEN coalesce(nullif(upper(b.currency), ''), %(base)s) END AS now,
+    CASE WHEN old.mrr_minor IS NOT NULL
+        THEN coalesce(nullif(upper(old.currency), ''), %(base)s) END AS old
+) money
+LEFT JOIN rates new_rate ON new_rate.currency = money.now
+LEFT JOIN rates old_rate ON old_rate.currency = money.old
 LEFT JOIN LATERAL (
     SELECT max(c.effective_at) AS at FROM cg_subscription_change c
     WHERE c.subscription_id = b.id AND c.effective_at > %(since)s
 ) last_change ON true
 WHERE b.deleted_at IS NULL GROUP BY 1
 """
+"""Both sides of a change of plan at today's rates, so that rates alone change nothing.
+Within one currency no rate is needed; beside others, one without a rate is left out,
+as in the revenue report."""
 
 
 def _epoch(*columns: str) -> str:
@@ -56,8 +74,12 @@ def fill_billing(
     now: datetime,
     facts: CustomerFacts,
     ages: dict[str, Floats],
+    money: dict[str, Any],
 ) -> None:
-    """Days past due, failed payments in 90 days, MRR against 90 days ago, renewal."""
+    """Days past due, failed payments in 90 days, MRR against 90 days ago, renewal.
+
+    money: `org`, `base` currency and `day` of the exchange rates.
+    """
     since = now - timedelta(days=90)
     paying = np.flatnonzero(~np.isnan(ages["invoices"]))
     zeros = np.zeros(len(paying))
@@ -82,17 +104,24 @@ def fill_billing(
     late = (now.timestamp() - due_at) / DAY_S
     facts.put(rows, "past_due", late, a=late, at=due_at)
     facts.capped[rows, CAPS.index("past_due_30")] = late > 30
-    _plan(cur, links, now, since, facts)
+    _plan(cur, links, now, since, facts, money)
 
 
 def _plan(
-    cur: Cursor, links: Links, now: datetime, since: datetime, facts: CustomerFacts
+    cur: Cursor,
+    links: Links,
+    now: datetime,
+    since: datetime,
+    facts: CustomerFacts,
+    money: dict[str, Any],
 ) -> None:
     found = read(
         cur,
-        "SELECT row, mrr, old_mrr, cancels::int AS cancels, is_over::int AS is_over, "
+        "SELECT row, CASE WHEN is_one_currency THEN mrr ELSE mrr_base END AS mrr, "
+        "CASE WHEN is_one_currency THEN old_mrr ELSE old_mrr_base END AS old_mrr, "
+        "cancels::int AS cancels, is_over::int AS is_over, "
         f"{_epoch('renews_at', 'over_at', 'at')} FROM ({_PLANS}) x",
-        links.parameters(now=now, since=since),
+        links.parameters(now=now, since=since, **money),
         ("row", "mrr", "old_mrr", "cancels", "is_over", "renews_at", "over_at", "at"),
     )
     rows = found["row"].astype(np.int64)

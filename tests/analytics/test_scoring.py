@@ -14,6 +14,7 @@ from churnguard.models import (
     Batch,
     Customer,
     CustomerSource,
+    ExchangeRate,
     Invoice,
     Notice,
     Organization,
@@ -182,6 +183,62 @@ def test_billing_support_and_sentiment_lines(ref: CustomerSource) -> None:
     ref.customer.refresh_from_db()
     assert ref.customer.mrr_minor == 8000
     assert ref.customer.score_stale_at is None
+
+
+@pytest.mark.parametrize(
+    ("rates", "parts", "sentence"),
+    [
+        # 100 USD stay, 10 000 yen become 5 000: (100 + 35) / (100 + 70) at 0.007.
+        (
+            {"JPY": ("2026-01-01", "0.007")},
+            {"USD": (10_000, 10_000), "JPY": (10_000, 5_000)},
+            "Recurring revenue is 21 % below that of 90 days ago.",
+        ),
+        # The newest rate holds for both sides: a rate alone changes nothing.
+        (
+            {"JPY": ("2026-10-01", "0.002")},
+            {"USD": (10_000, 10_000), "JPY": (10_000, 10_000)},
+            "Recurring revenue is the same as 90 days ago.",
+        ),
+        # One currency needs no rate.
+        (
+            {},
+            {"GBP": (10_000, 5_000)},
+            "Recurring revenue is 50 % below that of 90 days ago.",
+        ),
+        # Beside others, what no rate converts is left out, as in the revenue report.
+        (
+            {},
+            {"USD": (10_000, 9_000), "GBP": (10_000, 90_000)},
+            "Recurring revenue is 10 % below that of 90 days ago.",
+        ),
+    ],
+)
+def test_a_change_of_plan_over_currencies(
+    ref: CustomerSource,
+    rates: dict[str, tuple[str, str]],
+    parts: dict[str, tuple[int, int]],
+    sentence: str,
+) -> None:
+    for currency, (day, rate) in rates.items():
+        ExchangeRate.objects.create(
+            organization_id=ref.organization_id, currency=currency, day=day, rate=rate,
+            origin="manual",
+        )  # fmt: skip
+    for currency, (before, after) in parts.items():
+        subscription = Subscription.objects.create(
+            **entity(ref, currency), status="active", mrr_minor=after, currency=currency
+        )
+        for days, mrr in ((200, before), (20, after)):
+            SubscriptionChange.objects.create(
+                organization_id=ref.organization_id, subscription=subscription,
+                effective_at=NOW - timedelta(days=days), known_at=NOW, status="active",
+                mrr_minor=mrr, currency=currency,
+            )  # fmt: skip
+
+    found = score(ref)
+
+    assert line(found, "plan_change").sentence == sentence
 
 
 def test_a_cancellation_caps_the_score(ref: CustomerSource) -> None:
