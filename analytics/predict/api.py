@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from analytics.predict import jobs, queries
+from analytics.predict import jobs, monitor, queries, truth
 from analytics.predict.label_api import ChurnLabel
 from analytics.predict.models import ModelVersion, TrainingJob
 from analytics.queries import find_customer
@@ -91,12 +91,70 @@ class ModelCheck(serializers.Serializer):
     met = serializers.BooleanField()
 
 
+class ModelComparison(serializers.Serializer):
+    champion_version = serializers.IntegerField()
+    champion_log_loss = serializers.FloatField()
+    challenger_log_loss = serializers.FloatField()
+    gain = serializers.FloatField(help_text="Log-loss saved by the new model.")
+    standard_error = serializers.FloatField()
+    rows = serializers.IntegerField(help_text="Outcomes neither model had seen.")
+    cutoffs = serializers.IntegerField()
+
+
+class MaturedPredictions(serializers.Serializer):
+    """Predictions of one day whose horizon has passed, against what came."""
+
+    cutoff = serializers.DateField()
+    model_version = serializers.IntegerField(source="model.version")
+    rows = serializers.IntegerField()
+    expected = serializers.FloatField()
+    observed = serializers.IntegerField()
+    z = serializers.FloatField(help_text="Departures against their expected sum.")
+    p_value = serializers.FloatField()
+    auc = serializers.FloatField(allow_null=True)
+    log_loss = serializers.FloatField()
+    brier = serializers.FloatField()
+
+
+class SampleCause(serializers.Serializer):
+    cause = serializers.CharField()
+    leavers = serializers.IntegerField()
+    signs = serializers.ListField(child=serializers.CharField())
+    named = serializers.DictField(child=serializers.IntegerField())
+    right = serializers.IntegerField()
+
+
+class SampleRecovery(serializers.Serializer):
+    """Only for the sample company, whose generator knows the truth."""
+
+    accounts = serializers.IntegerField()
+    cutoffs = serializers.IntegerField()
+    auc = serializers.FloatField(allow_null=True)
+    oracle_auc = serializers.FloatField(
+        allow_null=True, help_text="Of whoever knew each account's true chance."
+    )
+    rule_auc = serializers.FloatField(allow_null=True)
+    rank = serializers.FloatField(
+        allow_null=True, help_text="Spearman, forecast against true chance."
+    )
+    leavers = serializers.IntegerField()
+    right = serializers.IntegerField()
+    share_right = serializers.FloatField(allow_null=True)
+    naming_one = serializers.FloatField(allow_null=True)
+    causes = SampleCause(many=True)
+    scored = serializers.IntegerField()
+    decided = serializers.IntegerField()
+    decided_in_top = serializers.IntegerField()
+    decided_auc = serializers.FloatField(allow_null=True)
+
+
 class ModelCard(serializers.Serializer):
     version = serializers.IntegerField()
     state = serializers.ChoiceField(ModelVersion.STATES)
     rung = serializers.ChoiceField(("rule", "base_rate", "ridge", "blend"))
     description = serializers.CharField()
     verdict = serializers.CharField()
+    comparison = ModelComparison(allow_null=True)
     label = ChurnLabel()
     trained_at = serializers.DateTimeField()
     scored_at = serializers.DateTimeField(allow_null=True)
@@ -130,6 +188,11 @@ class ModelsSerializer(serializers.Serializer):
     message = serializers.CharField()
     champion = ModelCard(allow_null=True)
     job = TrainingJobSerializer(allow_null=True)
+    alarms = serializers.ListField(
+        child=serializers.CharField(), help_text="Why the model may no longer hold."
+    )
+    matured = MaturedPredictions(many=True)
+    recovery = SampleRecovery(allow_null=True)
     versions = ModelCard(many=True)
 
 
@@ -215,16 +278,22 @@ class ModelsView(APIView):
         versions = (
             ModelVersion.objects.filter(organization=organization)
             .select_related("label")
-            .defer("blob", "hazard")
+            .defer("blob", "hazard", "bins", "tested")
             .order_by("-version")[:24]
         )
         job = state.job
+        recovery = truth.get_recovery(organization, state.model)
         return Response(
             {
                 "state": state.name,
                 "message": state.message,
                 "champion": queries.model_card(state.model) if state.model else None,
                 "job": TrainingJobSerializer(job).data if job else None,
+                "alarms": monitor.alarms(state.model) if state.model else [],
+                "matured": MaturedPredictions(
+                    monitor.list_matured(organization.pk), many=True
+                ).data,
+                "recovery": SampleRecovery(recovery).data if recovery else None,
                 "versions": [queries.model_card(version) for version in versions],
             }
         )

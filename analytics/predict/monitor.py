@@ -107,6 +107,35 @@ def alarms(row: ModelVersion) -> list[str]:
     return found
 
 
+def list_matured(org_id: int) -> list[MaturedCohort]:
+    """The judged predictions, newest day first, at most 24."""
+    return list(
+        MaturedCohort.objects.filter(organization_id=org_id)
+        .select_related("model")
+        .defer("model__blob", "model__hazard")
+        .order_by("-cutoff", "-model__version")[:24]
+    )
+
+
+def next_due(row: ModelVersion, today: date) -> date:
+    """When the next predictions of this model come due: those of the oldest first of a
+    month that is not judged yet, else of the coming one."""
+    judged = set(
+        MaturedCohort.objects.filter(model=row).values_list("cutoff", flat=True)
+    )
+    waiting = [
+        day
+        for day in _firsts(today)
+        if day not in judged
+        and Prediction.objects.filter(
+            organization_id=row.organization_id, cutoff=day, model=row
+        ).exists()
+    ]
+    coming = (today.replace(day=1) + timedelta(days=32)).replace(day=1)
+    first = waiting[0] if waiting else coming
+    return first + timedelta(days=labels.maturing_days(row.label))
+
+
 def mature(org_id: int, now: datetime) -> int:
     """Judge the predictions whose horizon has passed and which were not judged yet;
     returns how many days' predictions were."""

@@ -21,6 +21,7 @@ from scipy.stats import spearmanr
 
 from analytics.churn import metrics
 from analytics.predict.models import ModelVersion, SampleTruth
+from analytics.predict.sentences import LABELS
 from churnguard.models import Customer, CustomerSource, Organization
 from churnguard.sample import CAUSES, SOURCES, SampleCompany
 
@@ -39,6 +40,21 @@ class CauseRow:
     signs: tuple[str, ...]
     named: dict[str, int]
     right: int
+
+    @property
+    def label(self) -> str:
+        """The cause in words."""
+        return self.cause.replace("_", " ").capitalize()
+
+    @property
+    def shows(self) -> str:
+        """Its signs in words."""
+        return ", ".join(LABELS[sign] for sign in self.signs)
+
+    @property
+    def told(self) -> str:
+        """The groups named, with how often."""
+        return ", ".join(f"{LABELS[name]} {n}" for name, n in self.named.items())
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import math
+from datetime import date
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from analytics import queries as customers
-from analytics.predict import jobs, queries, sentences
+from analytics.predict import jobs, labelling, monitor, queries, sentences, truth
 from analytics.predict.models import ModelVersion
 from analytics.segments import members as saved
 from churnguard import audit
 from churnguard.api import page_limit
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
+from churnguard.models import Organization
 
 SIZE = 300
 """Side of the reliability diagram in SVG units."""
@@ -83,13 +87,18 @@ def model(request: HttpRequest) -> HttpResponse:
             "bars": _importance(card["importance"]) if card else [],
             "diagram": _diagram(card["reliability"]) if card else [],
             "size": SIZE,
-            "drifting": [
+            "drift": [
                 {**shift, "name": shift["name"].replace("_", " ").capitalize()}
                 for shift in (card["drift"] if card else [])
-                if shift["state"] != "ok"
             ],
+            "alarms": monitor.alarms(state.model) if state.model else [],
+            "matured": monitor.list_matured(organization.pk),
+            "next_due": _next_due(organization, state.model),
+            "recovery": truth.get_recovery(organization, state.model),
+            "definition": labelling.get_label(organization),
             "versions": ModelVersion.objects.filter(organization=organization)
-            .defer("blob", "hazard", "bins")
+            .select_related("label")
+            .defer("blob", "hazard", "bins", "tested")
             .order_by("-version")[:24],
             "can_train": has_role(request, "admin"),
             "breadcrumbs": [{"label": "Churn risk", "url": reverse("risk")}],
@@ -178,6 +187,13 @@ def _importance(importance: dict[str, float]) -> list[dict[str, Any]]:
         for name, value in sorted(importance.items(), key=lambda item: -item[1])
         if value > 0
     ]
+
+
+def _next_due(organization: Organization, model: ModelVersion | None) -> date | None:
+    if model is None:
+        return None
+    today = timezone.now().astimezone(ZoneInfo(organization.timezone)).date()
+    return monitor.next_due(model, today)
 
 
 def _diagram(reliability: list[dict[str, float]]) -> list[dict[str, Any]]:
