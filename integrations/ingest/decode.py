@@ -8,7 +8,7 @@ slowly and forgivingly, so that one odd record costs only itself.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -24,32 +24,19 @@ from integrations.ingest.texts import (
     encode_properties,
     event_as_sent,
     parse_json,
-    parse_loosely,
 )
-from integrations.ingest.times import parse_time
+from integrations.ingest.usual import MANY, ONE, Preparer, UsualEvent, as_object
 from integrations.load import PreparedEvent, Refusal
 from integrations.load.events import content_of
+from integrations.load.wire import micros as micros_of
 
 _BOM = b"\xef\xbb\xbf"
-
-
-class _Event(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    event: str
-    type: str = "event"
-    event_id: str | int | None = None
-    customer_id: str | int | None = None
-    user_id: str | int | None = None
-    timestamp: datetime | int | float | None = None
-    value: float | None = None
-    properties: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 class _Envelope(msgspec.Struct, gc=False):
     records: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-_event = msgspec.json.Decoder(_Event)
-_events = msgspec.json.Decoder(list[_Event])
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
 _envelope = msgspec.json.Decoder(_Envelope)
 _any = msgspec.json.Decoder()
@@ -92,7 +79,7 @@ def decode(
             raise IngestError(400, "not_json", "The body is not UTF-8 text.") from exc
     if not body.strip():
         raise IngestError(400, "empty", "The body is empty.")
-    reader = _Reader(received_at, max_records)
+    reader = _Reader(received_at, max_records, has_escapes=b"\\u" in body)
     if ndjson:
         reader.read_lines(body)
     else:
@@ -103,11 +90,13 @@ def decode(
 class _Reader:
     """Fills one `Decoded`."""
 
-    def __init__(self, received_at: datetime, max_records: int) -> None:
+    def __init__(
+        self, received_at: datetime, max_records: int, *, has_escapes: bool
+    ) -> None:
         self.decoded = Decoded()
         self._received_at = received_at
-        self._latest = received_at + quality.AHEAD
         self._max_records = max_records
+        self._preparer = Preparer(received_at, has_escapes=has_escapes)
 
     def read_document(self, body: bytes) -> None:
         start = body.lstrip(b" \t\r\n")[:1]
@@ -122,7 +111,7 @@ class _Reader:
                 'The body must be an object, a list of objects, or {"records": [...]}.',
             )
         try:
-            event = _event.decode(body)
+            event = ONE.decode(body)
         except (msgspec.DecodeError, RecursionError):
             self._read_object(body)
             return
@@ -150,6 +139,8 @@ class _Reader:
         self._read_list(text)
 
     def read_lines(self, body: bytes) -> None:
+        if self._read_usual_lines(body):
+            return
         lines = [line for line in body.split(b"\n") if line.strip()]
         self._count(len(lines))
         for index, line in enumerate(lines):
@@ -160,6 +151,17 @@ class _Reader:
         ):
             raise IngestError(400, "not_json", refused[0][1].detail)
 
+    def _read_usual_lines(self, body: bytes) -> bool:
+        try:
+            events = ONE.decode_lines(body)
+        except (msgspec.DecodeError, RecursionError):
+            return False
+        if len(events) != body.strip().count(b"\n") + 1:
+            # decode_lines does not mind where a record ends.
+            return False
+        self._take_events(events)
+        return True
+
     def _looks_like_lines(self, body: bytes) -> bool:
         try:
             _any.decode(body.strip().split(b"\n", 1)[0])
@@ -169,7 +171,7 @@ class _Reader:
 
     def _read_list(self, text: bytes) -> None:
         try:
-            events = _events.decode(text)
+            events = MANY.decode(text)
         except (msgspec.DecodeError, RecursionError):
             try:
                 raws = _raws.decode(text)
@@ -180,9 +182,7 @@ class _Reader:
             for index, raw in enumerate(raws):
                 self._read_one(index, bytes(raw))
             return
-        self._count(len(events))
-        for index, event in enumerate(events):
-            self._take_event(index, event)
+        self._take_events(events)
 
     def _read_parsed(self, parsed: Any) -> None:
         # Text with half a surrogate pair: JSON by the grammar, refused by msgspec.
@@ -207,7 +207,7 @@ class _Reader:
 
     def _read_one(self, index: int, text: bytes) -> None:
         try:
-            event = _event.decode(text)
+            event = ONE.decode(text)
         except (msgspec.DecodeError, RecursionError):
             self._read_slowly(index, text)
             return
@@ -227,53 +227,19 @@ class _Reader:
                 return
         self._take_object(index, obj)
 
-    def _take_event(self, index: int, event: _Event) -> None:
+    def _take_events(self, events: list[UsualEvent]) -> None:
+        self._count(len(events))
+        for index, event in enumerate(events):
+            self._take_event(index, event)
+
+    def _take_event(self, index: int, event: UsualEvent) -> None:
         """The fast way; whatever is unusual goes to `_take_object`."""
-        properties = bytes(event.properties)
-        prepared = self._prepare_usual(event, properties)
+        prepared = self._preparer.prepare(event)
         if prepared is None:
-            self._take_object(index, _as_object(event, properties))
+            self._take_object(index, as_object(event))
             return
         self.decoded.items.append(prepared)
         self.decoded.positions.append(index)
-
-    def _prepare_usual(self, event: _Event, properties: bytes) -> PreparedEvent | None:
-        """The event, checked, or None for what takes a closer look."""
-        event_id, name, moment = event.event_id, event.event, event.timestamp
-        customer, user, value = event.customer_id, event.user_id, event.value
-        if (
-            event_id is None
-            or event.type != "event"
-            or properties[:1] != b"{"
-            or b"\\u" in properties
-            or moment is None
-        ):
-            return None
-        if not isinstance(moment, datetime) or moment.tzinfo is not UTC:
-            try:
-                moment = parse_time(moment)
-            except ValueError:
-                return None
-        if not quality.EARLIEST_EVENT <= moment <= self._latest:
-            return None
-        if customer is not None and not isinstance(customer, str):
-            customer = str(customer)
-        event_id = str(event_id)
-        user = "" if user is None else str(user)
-        if not (
-            0 < len(event_id) <= quality.MOST_ID
-            and 0 < len(name) <= quality.MOST_ID
-            and (customer is None or 0 < len(customer) <= quality.MOST_ID)
-            and len(user) <= quality.MOST_ID
-        ):
-            return None
-        # A NUL in any of them would be the fifth.
-        if f"{event_id}\0{name}\0{customer}\0{user}\0".count("\0") != 4:
-            return None
-        content = content_of(name, customer, user, moment, value, properties)
-        return PreparedEvent(
-            event_id, name, moment, customer, user, value, properties, content
-        )
 
     def _take_object(self, index: int, obj: Any) -> None:
         if not isinstance(obj, dict):
@@ -319,13 +285,15 @@ class _Reader:
     ) -> None:
         customer = None if customer_id is None else str(customer_id)
         user = "" if user_id is None else str(user_id)
-        content = content_of(name, customer, user, moment, value, properties)
+        micros = None if moment is None else micros_of(moment)
+        content = content_of(name, customer, user, micros, value, properties)
         if event_id is None:
             event_id = content_id(name, customer, user, moment, value, properties)
         event = PreparedEvent(
             str(event_id),
             name,
             self._received_at if moment is None else moment,
+            micros_of(self._received_at) if micros is None else micros,
             customer,
             user,
             value,
@@ -372,13 +340,3 @@ class _Reader:
 
     def _refuse(self, index: int, refusal: Refusal) -> None:
         self.decoded.refused.append((index, refusal))
-
-
-def _as_object(event: _Event, properties: bytes) -> dict[str, Any]:
-    obj = {
-        name: value
-        for name in event.__struct_fields__
-        if name != "properties" and (value := getattr(event, name)) is not None
-    }
-    obj["properties"] = parse_loosely(properties)
-    return obj

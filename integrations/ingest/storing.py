@@ -37,6 +37,9 @@ _BAD_DATA = (psycopg.DataError, errors.ProgramLimitExceeded, errors.StatementToo
 _RECONNECT_LEAST_S = 0.2
 _RECONNECT_MOST_S = 3.0
 _HALVING_S = 15.0
+_HOPEFUL_AFTER = 4
+"""Groups without a repeat after which the next is taken to have none either: the short
+way loses its work where it is wrong."""
 
 
 class Store:
@@ -46,6 +49,7 @@ class Store:
         self._conn: psycopg.Connection[Any] | None = None
         self._known = KnownCustomers()
         self._sources: dict[tuple[int, str], int] = {}
+        self._groups_without_repeats = _HOPEFUL_AFTER
         self._next_try = 0.0
         self._backoff_s = _RECONNECT_LEAST_S
         self.is_up = True
@@ -150,8 +154,7 @@ class Store:
         try:
             for lot in lots:
                 load.prepare(conn, lot.items)
-            with conn.transaction():
-                results = load.write_lots(conn, lots, known=self._known)
+            results = self._write_lots(conn, lots)
         except BaseException:
             self._known.rollback()
             raise
@@ -162,6 +165,24 @@ class Store:
             for number, receipt in _share(result, [group[n] for n in numbers], numbers)
         }
         return [receipts[number] for number in range(len(group))]
+
+    def _write_lots(
+        self, conn: psycopg.Connection[Any], lots: Sequence[Lot]
+    ) -> list[LoadResult]:
+        results = None
+        if (
+            self._groups_without_repeats >= _HOPEFUL_AFTER
+            and sum(len(lot.items) for lot in lots) >= load.LEAST_FRESH
+        ):
+            results = load.write_fresh(conn, lots, known=self._known)
+        if results is None:
+            with conn.transaction():
+                results = load.write_lots(conn, lots, known=self._known)
+        if any(result.duplicate or result.errors for result in results):
+            self._groups_without_repeats = 0
+        else:
+            self._groups_without_repeats += 1
+        return results
 
     def _lots(
         self, conn: psycopg.Connection[Any], group: Sequence[Submission]

@@ -12,12 +12,15 @@ from integrations.load.deletes import (
     remember_ids,
 )
 from integrations.load.events import PreparedEvent
+from integrations.load.fresh import LEAST as LEAST_FRESH
+from integrations.load.fresh import write_fresh
 from integrations.load.lots import ItemError, LoadResult, Lot, Refusal
 from integrations.load.small import write_small
 from integrations.load.sorting import stored_id
 from integrations.load.writer import prepare, source_id, write, write_lots
 
 __all__ = [
+    "LEAST_FRESH",
     "ItemError",
     "KnownCustomers",
     "LoadResult",
@@ -33,6 +36,7 @@ __all__ = [
     "source_id",
     "stored_id",
     "write",
+    "write_fresh",
     "write_lots",
     "write_small",
 ]

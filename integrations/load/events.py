@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, date, datetime
 from hashlib import blake2b
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from psycopg import Cursor
@@ -20,6 +20,7 @@ from psycopg.pq import TransactionStatus
 from churnguard import partitions
 from churnguard.records import EventRecord
 from integrations.load import wire
+from integrations.quality import MOST_ID
 
 _INSERT_KEYS = (
     "INSERT INTO cg_event_key (key, content) SELECT * FROM unnest(%b, %b) "
@@ -33,15 +34,19 @@ _SAME_AS_STORED = (
     "AND customer_source_id IS NOT DISTINCT FROM %s AND name = %s AND user_key = %s "
     "AND value IS NOT DISTINCT FROM %s AND properties = %s::jsonb"
 )
-_COPY = (
-    "COPY cg_usage_event (event_key, organization_id, source_id, batch_id, ts, "
-    "received_at, customer_source_id, value, name, event_id, user_key, properties) "
+COPY = (
+    "COPY cg_usage_event (event_key, organization_id, source_id, batch_id, "
+    "received_at, ts, customer_source_id, value, name, event_id, user_key, properties) "
     "FROM STDIN (FORMAT BINARY)"
 )
-_FIXED = struct.Struct(">hi16siqiqiqiqiqiq")
-_ANONYMOUS = struct.Struct(">hi16siqiqiqiqiqi")
+_ROW = b"\0\x0c\0\0\0\x10"
+"""12 columns, the first of them 16 bytes long."""
+_LINE = struct.Struct(">iqiqiqiq")
+_FIXED = struct.Struct(">iqiq")
+_ANONYMOUS = struct.Struct(">iqi")
 _FLOAT = struct.Struct(">id")
-_SIZE = struct.Struct(">i")
+_PROPERTIES = struct.Struct(">iB")
+_SIZES = [number.to_bytes(4, "big") for number in range(4 * MOST_ID + 1)]
 T = TypeVar("T")
 _NULL = b"\xff\xff\xff\xff"
 
@@ -51,14 +56,15 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 class PreparedEvent(msgspec.Struct, gc=False):
     """An event as the writer takes it.
 
-    properties: JSON text of an object. content: 8-byte hash of everything the sender
-    sent (not of the arrival time where no timestamp was sent). has_own_time: whether
-    the sender gave `ts`.
+    micros: `ts` in PostgreSQL's microseconds. properties: JSON text of an object.
+    content: 8-byte hash of everything the sender sent (not of the arrival time where
+    no timestamp was sent). has_own_time: whether the sender gave `ts`.
     """
 
     event_id: str
     name: str
     ts: datetime
+    micros: int
     customer_id: str | None
     user_id: str
     value: float | None
@@ -71,10 +77,12 @@ def prepare(record: EventRecord) -> PreparedEvent:
     """A connector's event as the writer takes it."""
     properties = _encoder.encode(record.properties)
     ts = record.timestamp.astimezone(UTC)
+    micros = wire.micros(ts)
     return PreparedEvent(
         record.event_id,
         record.event,
         ts,
+        micros,
         record.customer_id,
         record.user_id or "",
         record.value,
@@ -83,7 +91,7 @@ def prepare(record: EventRecord) -> PreparedEvent:
             record.event,
             record.customer_id,
             record.user_id,
-            ts,
+            micros,
             record.value,
             properties,
         ),
@@ -94,18 +102,21 @@ def content_of(
     name: str,
     customer_id: str | None,
     user_id: str | None,
-    ts: datetime | None,
+    micros: int | None,
     value: float | None,
     properties: bytes,
 ) -> bytes:
-    """8-byte hash that tells a repeated event from another one with the same id."""
-    head = (
-        f"{name}\0{customer_id}\0{user_id}\0"
-        f"{'' if ts is None else wire.micros(ts)}\0{value}\0"
-    )
-    return blake2b(
-        head.encode("utf-8", "surrogatepass") + properties, digest_size=8
-    ).digest()
+    """8-byte hash that tells a repeated event from another one with the same id.
+
+    micros: of the time that the sender gave, if any.
+    """
+    at = "" if micros is None else micros
+    head = f"{name}\0{customer_id}\0{user_id}\0{at}\0{value}\0"
+    try:
+        text = head.encode()
+    except UnicodeEncodeError:
+        text = head.encode("utf-8", "surrogatepass")
+    return blake2b(text + properties, digest_size=8).digest()
 
 
 def key_of(source_id: int, event_id: str) -> bytes:
@@ -171,17 +182,23 @@ def require_months(cur: Cursor, times: Collection[datetime]) -> None:
         partitions.create_months(cur, months_of(times))
 
 
-def _are_known(times: Collection[datetime]) -> bool:
-    """Whether all months from the earliest to the latest time are known."""
-    if not times:
-        return True
-    first, last = min(times).astimezone(UTC), max(times).astimezone(UTC)
+def is_known_span(first: datetime, last: datetime) -> bool:
+    """Whether every month from `first` to `last` is known to have its partition."""
+    first, last = first.astimezone(UTC), last.astimezone(UTC)
     month, end = partitions.month_of(first.date()), last.date()
     while month <= end:
         if month not in _known_months:
-            return months_of(times) <= _known_months
+            return False
         month = partitions.next_month(month)
     return True
+
+
+def _are_known(times: Collection[datetime]) -> bool:
+    return (
+        not times
+        or is_known_span(min(times), max(times))
+        or months_of(times) <= _known_months
+    )
 
 
 class Row(msgspec.Struct, gc=False):
@@ -265,7 +282,7 @@ def same_content(one: PreparedEvent, other: PreparedEvent) -> bool:
 
 def copy_rows(cur: Cursor, rows: Iterable[bytes]) -> None:
     """Copy encoded rows into the event table."""
-    with cur.copy(_COPY) as copy:
+    with cur.copy(COPY) as copy:
         for chunk in wire.chunks(rows):
             copy.write(chunk)
 
@@ -278,54 +295,61 @@ def _parsed(text: bytes) -> Any:
         return text.decode()
 
 
+class Line(NamedTuple):
+    """What the rows of one ledger line share. received: PostgreSQL's microseconds."""
+
+    org_id: int
+    source_id: int
+    batch_id: int
+    received: int
+
+
 def encode_rows(
-    rows: Iterable[Row],
-    lines: list[tuple[int, int, int, int]],
+    keys: Iterable[bytes],
+    events: Iterable[PreparedEvent],
+    line: Line,
     refs: Mapping[tuple[int, str], int],
 ) -> list[bytes]:
-    """The rows as binary COPY takes them.
+    """The events of one line as `COPY` takes them; keys: of each event.
 
-    lines: per lot (organization id, source id, batch id, received_at in PostgreSQL's
-    microseconds). refs: (source id, customer_id) -> id of the CustomerSource.
+    refs: (source id, customer_id) -> id of the CustomerSource.
     """
-    fixed, anonymous, sized = _FIXED.pack, _ANONYMOUS.pack, _SIZE.pack
-    micros, join = wire.micros, b"".join
+    source_id = line.source_id
+    same = _LINE.pack(8, line.org_id, 8, source_id, 8, line.batch_id, 8, line.received)
+    fixed, anonymous, sizes, join = _FIXED.pack, _ANONYMOUS.pack, _SIZES, b"".join
     names: dict[str, bytes] = {}
+    found: dict[str | None, int] = {}
     out = []
-    for row in rows:
-        event = row.event
-        org_id, source_id, batch_id, received = lines[row.lot]
-        ts = micros(event.ts)
-        if event.customer_id is None:
-            head = anonymous(
-                12, 16, row.key, 8, org_id, 8, source_id, 8, batch_id, 8, ts, 8,
-                received, -1,
-            )  # fmt: skip
+    for key, event in zip(keys, events, strict=True):
+        customer = event.customer_id
+        if customer is None:
+            times = anonymous(8, event.micros, -1)
         else:
-            ref = refs[source_id, event.customer_id]
-            head = fixed(
-                12, 16, row.key, 8, org_id, 8, source_id, 8, batch_id, 8, ts, 8,
-                received, 8, ref,
-            )  # fmt: skip
+            ref = found.get(customer)
+            if ref is None:
+                ref = found[customer] = refs[source_id, customer]
+            times = fixed(8, event.micros, 8, ref)
         name = names.get(event.name)
         if name is None:
             text = event.name.encode()
-            name = names[event.name] = sized(len(text)) + text
+            name = names[event.name] = sizes[len(text)] + text
         event_id = event.event_id.encode()
         user = event.user_id.encode()
         properties = event.properties
         out.append(
             join(
                 (
-                    head,
+                    _ROW,
+                    key,
+                    same,
+                    times,
                     _NULL if event.value is None else _FLOAT.pack(8, event.value),
                     name,
-                    sized(len(event_id)),
+                    sizes[len(event_id)],
                     event_id,
-                    sized(len(user)),
+                    sizes[len(user)],
                     user,
-                    sized(len(properties) + 1),
-                    b"\x01",
+                    _PROPERTIES.pack(len(properties) + 1, 1),
                     properties,
                 )
             )

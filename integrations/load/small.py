@@ -120,14 +120,11 @@ def _parameters(
     keys = sorted(first)
     rows = [first[key] for key in keys]
     given = [event for _index, event, _ref in rows]
-    micros = wire.micros
     return [
         wire.uuid_array(keys),
         wire.int8_array([event.content for event in given]),
         wire.TimeArray(
-            wire.array_of(
-                wire.TIMESTAMPTZ, [_LONG.pack(8, micros(e.ts)) for e in given]
-            )
+            wire.array_of(wire.TIMESTAMPTZ, [_LONG.pack(8, e.micros) for e in given])
         ),
         wire.Int8Array(
             wire.array_of(

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from psycopg import Cursor
@@ -138,22 +140,27 @@ def prepare(cur_or_conn: Any, items: Sequence[Any]) -> None:
     Call it on an autocommit connection before the transaction that writes them; then
     that transaction holds no lock on the partition list. Optional, idempotent.
     """
+    prepared = [item for item in items if type(item) is PreparedEvent]
+    if prepared:
+        # These have been checked; the earliest and the latest say it all, mostly.
+        at = attrgetter("micros")
+        first, last = min(prepared, key=at), max(prepared, key=at)
+        if not events.is_known_span(first.ts, last.ts):
+            events.prepare_months(
+                wire.open_cursor(cur_or_conn), [event.ts for event in prepared]
+            )
+    if len(prepared) == len(items):
+        return
     latest = datetime.now(UTC) + AHEAD
     times = [
-        time
+        item.timestamp
         for item in items
-        if (time := _event_time(item)) is not None
-        and time.tzinfo is not None
-        and EARLIEST_EVENT <= time <= latest
+        if isinstance(item, EventRecord)
+        and item.timestamp.tzinfo is not None
+        and EARLIEST_EVENT <= item.timestamp <= latest
     ]
     if times:
         events.prepare_months(wire.open_cursor(cur_or_conn), times)
-
-
-def _event_time(item: Any) -> datetime | None:
-    if isinstance(item, PreparedEvent):
-        return item.ts
-    return item.timestamp if isinstance(item, EventRecord) else None
 
 
 def _number(cur: Cursor, tallies: list[Tally]) -> None:
@@ -272,19 +279,8 @@ def _write_events(cur: Cursor, tallies: list[Tally], refs: Refs) -> None:
                 _refuse_event(tally, row)
     if not first:
         return
-    lines = [
-        (
-            tally.lot.org_id,
-            tally.lot.source_id,
-            tally.batch_id,
-            wire.micros(tally.lot.received_at),
-        )
-        for tally in tallies
-    ]
     rows = list(first.values())
-    new, encoded = events.claim_keys(
-        cur, first, lambda: events.encode_rows(rows, lines, refs)
-    )
+    new, encoded = events.claim_keys(cur, first, lambda: _encode(tallies, rows, refs))
     if len(new) < len(rows):
         _sort_known(cur, tallies, [row for row in rows if row.key not in new], refs)
         encoded = [
@@ -298,6 +294,23 @@ def _write_events(cur: Cursor, tallies: list[Tally], refs: Refs) -> None:
         tally.seen(row.event.ts)
     if rows:
         events.copy_rows(cur, encoded)
+
+
+def _encode(tallies: list[Tally], rows: list[events.Row], refs: Refs) -> list[bytes]:
+    """The rows for COPY, in the same order. rows: those of a lot side by side."""
+    encoded: list[bytes] = []
+    for nr, group in groupby(rows, key=attrgetter("lot")):
+        tally, members = tallies[nr], list(group)
+        line = events.Line(
+            tally.lot.org_id,
+            tally.lot.source_id,
+            tally.batch_id,
+            wire.micros(tally.lot.received_at),
+        )
+        encoded += events.encode_rows(
+            [row.key for row in members], [row.event for row in members], line, refs
+        )
+    return encoded
 
 
 def _sort_known(

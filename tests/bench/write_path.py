@@ -76,28 +76,27 @@ def ready_chunks(
         source_id = load.source_id(conn, org_id=stage.org.pk, name="web")
         items = _decode(maker, size)
         load.prepare(conn, items)
-    line = [(stage.org.pk, source_id, 1, wire.micros(datetime.now(UTC)))]
+    line = stored.Line(stage.org.pk, source_id, 1, wire.micros(datetime.now(UTC)))
     chunks = []
     for _number in range(events // size):
-        rows = [
-            stored.Row(0, place, os.urandom(16), event)
-            for place, event in enumerate(_decode(maker, size))
-        ]
+        rows = _decode(maker, size)
         refs = {
-            (source_id, row.event.customer_id or ""): hash(row.event.customer_id) % 5000
+            (source_id, row.customer_id or ""): hash(row.customer_id) % 5000
             for row in rows
         }
-        chunks.append(b"".join(wire.chunks(stored.encode_rows(rows, line, refs))))
+        keys = [os.urandom(16) for _row in rows]
+        encoded = stored.encode_rows(keys, rows, line, refs)
+        chunks.append(b"".join(wire.chunks(encoded)))
     return chunks
 
 
 def copy_ready(stage: Stage, chunks: list[bytes]) -> None:
     """Copy each chunk in a transaction of its own."""
-    from integrations.load.events import _COPY
+    from integrations.load.events import COPY
 
     with stage.connect() as conn:
         for chunk in chunks:
-            with conn.transaction(), conn.cursor().copy(_COPY) as copy:
+            with conn.transaction(), conn.cursor().copy(COPY) as copy:
                 copy.write(chunk)
 
 

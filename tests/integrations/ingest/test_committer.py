@@ -138,6 +138,42 @@ def test_what_waits_together_is_one_ledger_line_per_source(
     assert [(e.index, e.code) for e in errors[3]] == [(0, "event_id_conflict")]
 
 
+def test_large_groups_are_stored_once_whatever_they_repeat(
+    submit: Submit, shop: Organization
+) -> None:
+    def events_of(start: int, end: int) -> list[dict[str, Any]]:
+        return [event(f"e{number}") for number in range(start, end)]
+
+    counts = []
+    for start, end in (
+        [(0, 300), (300, 600), (300, 600), (500, 900)]
+        + [(n, n + 250) for n in range(900, 2400, 250)]
+        + [(2399, 2700)]
+    ):
+        # One after the other: each a group of its own.
+        counts += receipts([submit(*events_of(start, end))])
+
+    assert counts == [
+        (300, 0, 0),
+        (300, 0, 0),
+        (0, 300, 0),
+        (300, 100, 0),
+        *[(250, 0, 0)] * 6,
+        (300, 1, 0),
+    ]
+    stored = UsageEvent.objects.values_list("event_id", flat=True)
+    assert len(stored) == len(set(stored)) == 2700
+    lines = Batch.objects.order_by("pk").values_list("fetched", "inserted", "duplicate")
+    assert [*lines] == [
+        (300, 300, 0),
+        (300, 300, 0),
+        (300, 0, 300),
+        (400, 300, 100),
+        *[(250, 250, 0)] * 6,
+        (301, 300, 1),
+    ]
+
+
 def test_a_bad_request_does_not_hurt_its_neighbours(
     writer: Committer, submit: Submit, shop: Organization
 ) -> None:

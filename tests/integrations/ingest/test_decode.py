@@ -7,6 +7,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 import zstandard
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -143,3 +144,28 @@ def test_a_body_may_come_in_any_pieces() -> None:
                 reader.feed(sent[start : start + size])
             assert reader.finish() == plain
             assert reader.received == len(sent)
+
+
+ONE = b'{"event_id":"1","event":"x","timestamp":1772000000}'
+TWO = b'{"event_id":"2","event":"x","timestamp":1772000000}'
+
+
+@pytest.mark.parametrize(
+    ("body", "ids", "refused"),
+    [
+        (ONE + b"\n" + TWO, ["1", "2"], []),
+        (b"\r\n" + ONE + b"\r\n\n  " + TWO + b"\n\n", ["1", "2"], []),
+        (ONE + b"\n" + ONE + TWO, ["1"], [1]),
+        (ONE + b"\n" + TWO + b"\n" + TWO[:20] + b"\n" + TWO[20:], ["1", "2"], [2, 3]),
+        (ONE + b",\n" + TWO, ["2"], [0]),
+        (ONE + b"\n" + TWO.replace(b"x", b"x\n"), ["1"], [1, 2]),
+        (ONE + b"\n" + TWO.replace(b'"x"', b'""'), ["1"], [1]),
+        (ONE + b"\n" + TWO.replace(b"x", b"x" * 256), ["1"], [1]),
+    ],
+)
+def test_a_line_is_a_record(body: bytes, ids: list[str], refused: list[int]) -> None:
+    decoded = decode(body, ndjson=True, received_at=NOW, max_records=100)
+
+    assert [item.event_id for item in decoded.items] == ids  # type: ignore[union-attr]
+    assert [index for index, _refusal in decoded.refused] == refused
+    assert decoded.count == len(ids) + len(refused)
