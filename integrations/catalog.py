@@ -11,10 +11,13 @@ import msgspec
 from django.db import transaction
 
 from churnguard.errors import ConfigError
-from integrations import connectors, drift
+from churnguard.records import RECORD_TYPES
+from integrations import connectors, drift, runs
 from integrations.connectors.base import Connector, Field, Stream
 from integrations.mapping import compile_entity_mappings
-from integrations.models import Integration, StreamState
+from integrations.models import Integration, StreamKey, StreamState
+
+_OF_THE_TYPE = ("cursor", "mapping_version", "checked_deletes_at", "brake")
 
 
 def list_providers() -> list[dict[str, Any]]:
@@ -92,6 +95,46 @@ def record_types(integration: Integration, names: Sequence[str]) -> dict[str, st
         except ConfigError:
             continue
     return found
+
+
+def own_type(state: StreamState) -> str:
+    """The record type the connector itself gives a stream."""
+    return str(state.spec.get("record_type") or state.record_type)
+
+
+def types_for(state: StreamState) -> list[str]:
+    """The record types a stream may be stored as, its own first. Events stay events,
+    and a file's type belongs to its layout."""
+    own = own_type(state)
+    if own == "event" or state.integration.provider_name == "file":
+        return [own]
+    return [own, *(name for name in RECORD_TYPES if name != own)]
+
+
+def apply_types(integration: Integration) -> list[str]:
+    """Store streams as entity_mappings says from the next run on; returns the names of
+    those that changed. Each of them is read anew, without the mapping made for the old
+    type. Raises AlreadyRunningError where one would change during a sync."""
+    states = list(StreamState.objects.filter(integration=integration))
+    wanted = record_types(integration, [state.name for state in states])
+    changed = [
+        state
+        for state in states
+        if state.record_type != wanted.get(state.name, own_type(state))
+    ]
+    if not changed:
+        return []
+    active = runs.get_active(integration)
+    if active is not None:
+        raise runs.AlreadyRunningError(active)
+    for state in changed:
+        state.record_type = wanted.get(state.name, own_type(state))
+        for name in _OF_THE_TYPE:
+            setattr(state, name, None)
+        state.save(update_fields=["record_type", *_OF_THE_TYPE])
+        # They are ids of the other type's rows.
+        StreamKey.objects.filter(stream=state).delete()
+    return [state.name for state in changed]
 
 
 def in_order(streams: Sequence[Stream]) -> list[Stream]:

@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest
 from churnguard import audit
 from churnguard.errors import ConfigError
 from churnguard.models import Organization
-from integrations import connecting, connectors, registry, runs, schedules
+from integrations import catalog, connecting, connectors, registry, runs, schedules
 from integrations.models import Integration, StreamState, SyncRun
 
 Who = HttpRequest | str
@@ -91,8 +91,10 @@ def test(integration: Integration, *, by: Who) -> connecting.Checked:
 
 
 def update_stream(state: StreamState, body: Mapping[str, Any], *, by: Who) -> None:
-    """Choose a stream or not, its own clock, its cursor field. Raises ConfigError."""
-    fields = ("is_enabled", "sync_frequency", "incremental_field")
+    """Choose a stream or not, its own clock, its cursor field, the record type it is
+    stored as ("" = the connector's). Raises ConfigError, and AlreadyRunningError for
+    another type during a sync."""
+    fields = ("is_enabled", "sync_frequency", "incremental_field", "record_type")
     before = {name: getattr(state, name) for name in fields}
     if "enabled" in body:
         state.is_enabled = bool(body["enabled"])
@@ -116,6 +118,8 @@ def update_stream(state: StreamState, body: Mapping[str, Any], *, by: Who) -> No
         state.incremental_field = chosen
     with transaction.atomic():
         state.save(update_fields=[*fields, "cursor"])
+        if "record_type" in body:
+            _choose_type(state, str(body["record_type"] or ""))
         schedules.keep(state.integration)
         audit.record(
             by,
@@ -126,6 +130,31 @@ def update_stream(state: StreamState, body: Mapping[str, Any], *, by: Who) -> No
             before=before,
             after={name: getattr(state, name) for name in fields},
         )
+
+
+def _choose_type(state: StreamState, record_type: str) -> None:
+    """Write the choice into the integration's entity_mappings, and apply it."""
+    legal = catalog.types_for(state)
+    record_type = record_type or legal[0]
+    if record_type not in legal:
+        raise ConfigError(
+            f"{state} cannot become “{record_type}”; it can become {', '.join(legal)}.",
+            code="bad_entity_type",
+            fields={"record_type": f"one of {', '.join(legal)}"},
+        )
+    integration = Integration.objects.select_for_update().get(pk=state.integration_id)
+    kept = {
+        one: other
+        for one, other in integration.entity_mappings.items()
+        if state.name.lower() not in (one.lower(), other.lower())
+    }
+    if record_type != legal[0]:
+        kept[state.name] = record_type
+    integration.entity_mappings = kept
+    integration.save(update_fields=["entity_mappings"])
+    catalog.apply_types(integration)
+    state.integration.entity_mappings = kept
+    state.refresh_from_db(fields=["record_type", "cursor", "mapping_version"])
 
 
 def _set_status(integration: Integration, status: str, action: str, by: Who) -> None:

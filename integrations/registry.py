@@ -165,6 +165,8 @@ def update(integration: Integration, body: Mapping[str, Any], *, by: Who) -> Non
         merged = {**integration.settings, **_settings(body, cls), **open_values}
         integration.settings = {k: v for k, v in merged.items() if v is not None}
         integration.save()
+        if "entity_mappings" in values:
+            catalog.apply_types(integration)
         if secrets:
             credentials.save(
                 integration,

@@ -22,12 +22,21 @@ class StreamPatch(serializers.Serializer):
     incremental_field = serializers.CharField(
         required=False, allow_blank=True, max_length=120
     )
+    record_type = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        max_length=40,
+        help_text="One of `record_types`; empty = the connector's. The stream is read "
+        "anew, without the mapping made for the old type; what was stored as the old "
+        "type stays.",
+    )
 
 
 class StreamOut(serializers.Serializer):
     stream = serializers.CharField()
     label = serializers.CharField()  # type: ignore[assignment]
     record_type = serializers.CharField()
+    record_types = serializers.ListField(child=serializers.CharField())
     enabled = serializers.BooleanField()
     gone = serializers.BooleanField()
     status = serializers.CharField()

@@ -13,7 +13,7 @@ from django.db.models import Count, Max, Q
 from django.http import Http404
 
 from churnguard.models import Organization, Quarantine, Schedule
-from integrations import connectors, credentials, deletes, schedules
+from integrations import catalog, connectors, credentials, deletes, schedules
 from integrations.models import Integration, IntegrationStatus, StreamState
 
 LAST_RUNS = 12
@@ -143,7 +143,8 @@ def integration_body(integration: Integration) -> dict[str, Any]:
 
 
 def list_streams(integration: Integration) -> list[dict[str, Any]]:
-    """The streams in reading order: stream, label, record_type, enabled, gone, status,
+    """The streams in reading order: stream, label, record_type, record_types (what it
+    may be stored as, the connector's choice first), enabled, gone, status,
     schedule, incremental_field, cursor_field, deletes, mapping_version, columns, drift,
     records_stored, last_success_at, last_error, last_error_code, last_error_at, brake.
     """
@@ -152,6 +153,7 @@ def list_streams(integration: Integration) -> list[dict[str, Any]]:
             "stream": state.name,
             "label": state.label or state.name,
             "record_type": state.record_type,
+            "record_types": catalog.types_for(state),
             "enabled": state.is_enabled,
             "gone": state.is_gone,
             "status": state.status,
@@ -174,9 +176,9 @@ def list_streams(integration: Integration) -> list[dict[str, Any]]:
             "last_error_at": state.last_error_at,
             "brake": deletes.describe(state),
         }
-        for state in StreamState.objects.filter(integration=integration).order_by(
-            "is_gone", "position", "pk"
-        )
+        for state in StreamState.objects.filter(integration=integration)
+        .select_related("integration")
+        .order_by("is_gone", "position", "pk")
     ]
 
 

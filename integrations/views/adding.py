@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 from django.contrib import messages
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -116,16 +117,22 @@ def setup(request: HttpRequest, integration_id: str) -> HttpResponse:
     problem = _look_up(integration) if request.method != "POST" else ""
     if request.method == "POST" and form.is_valid():
         chosen = request.POST.getlist("stream")
-        if chosen:
-            return _begin(request, integration, form, chosen)
-        problem = "Choose at least one kind of data."
+        problem = "" if chosen else "Choose at least one kind of data."
+        try:
+            if chosen:
+                return _begin(request, integration, form, chosen)
+        except ConfigError as exc:
+            problem = exc.message
     bad = request.method == "POST"
     return render(
         request,
         "integrations/setup.html",
         {
             "integration": integration,
-            "streams": queries.list_streams(integration),
+            "streams": [
+                {**each, "wanted_type": request.POST.get(f"type:{each['stream']}", "")}
+                for each in queries.list_streams(integration)
+            ],
             "form": form,
             "problem": problem,
             "picked": request.POST.getlist("stream") if bad else None,
@@ -165,10 +172,18 @@ def _by_sign_in(request: HttpRequest, form: ConnectForm) -> HttpResponse:
 def _begin(
     request: HttpRequest, integration: Integration, form: SyncForm, chosen: list[str]
 ) -> HttpResponse:
+    """Raises ConfigError for a record type that cannot be."""
     states = StreamState.objects.select_related("integration__organization")
-    for state in states.filter(integration=integration, is_gone=False):
-        if state.is_enabled != (state.name in chosen):
-            controls.update_stream(state, {"enabled": state.name in chosen}, by=request)
+    with transaction.atomic():
+        for state in states.filter(integration=integration, is_gone=False):
+            changes: dict[str, Any] = {}
+            if state.is_enabled != (state.name in chosen):
+                changes["enabled"] = state.name in chosen
+            kind = request.POST.get(f"type:{state.name}", state.record_type)
+            if kind != state.record_type:
+                changes["record_type"] = kind
+            if changes:
+                controls.update_stream(state, changes, by=request)
     registry.update(integration, {"sync_config": form.cleaned_data}, by=request)
     integration.refresh_from_db()
     try:

@@ -188,8 +188,10 @@ def brake(request: HttpRequest, integration_id: str) -> HttpResponse:
 @require_POST
 @org_view(role="admin")
 def stream(request: HttpRequest, integration_id: str) -> HttpResponse:
-    """Take a stream in or out of the sync."""
+    """Take a stream in or out of the sync, or store it as another record type."""
     state = _state(request, integration_id)
+    if "record_type" in request.POST:
+        return _retype(request, state)
     is_on = request.POST.get("enabled") == "1"
     try:
         controls.update_stream(state, {"enabled": is_on}, by=request)
@@ -199,6 +201,22 @@ def stream(request: HttpRequest, integration_id: str) -> HttpResponse:
     except ChurnGuardError as exc:
         refuse(request, exc)
     return go(request, "integration", integration_id)
+
+
+def _retype(request: HttpRequest, state: StreamState) -> HttpResponse:
+    before = state.record_type
+    try:
+        wanted = {"record_type": request.POST["record_type"].replace("\x00", "")}
+        controls.update_stream(state, wanted, by=request)
+    except ChurnGuardError as exc:
+        refuse(request, exc)
+    else:
+        if state.record_type != before:
+            messages.success(
+                request,
+                f"{state} becomes {state.record_type}; the next sync reads all of it.",
+            )
+    return go(request, "integration-settings", state.integration.public_id)
 
 
 @require_POST
