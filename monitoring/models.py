@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 from churnguard.models import Organization, Source
+from integrations.models import Integration
 
 
 class QualityDay(models.Model):
@@ -49,8 +50,27 @@ class QualitySetting(models.Model):
     """A notice opens when a source scores less."""
     most_fall = models.PositiveSmallIntegerField(default=10)
     """A notice opens when a source loses at least so many points in a day."""
+    weights = models.JSONField(default=dict)
+    """Dimension -> weight in a score; what is left out has the default."""
     asked_at = models.DateTimeField(null=True)
     """Somebody wants a measurement now; cleared when it is done."""
 
     class Meta:
         db_table = "mon_quality_setting"
+
+
+class QualitySample(models.Model):
+    """Records of an integration that were read again and compared; kinds: record type
+    -> `monitoring.quality.refetch.Comparison`."""
+
+    integration = models.OneToOneField(
+        Integration, on_delete=models.CASCADE, primary_key=True
+    )
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE)
+    source = models.ForeignKey(Source, on_delete=models.CASCADE)
+    claimed_at = models.DateTimeField()
+    measured_at = models.DateTimeField(null=True)
+    kinds = models.JSONField(default=dict)
+
+    class Meta:
+        db_table = "mon_quality_sample"

@@ -101,6 +101,19 @@ _OWN: tuple[tuple[str, str, str, str, str], ...] = (
         "AND t.mrr_minor IS NOT NULL AND coalesce(t.plan, '') !~* 'free'",
         "t.mrr_minor <= 0",
     ),
+    # The newest invoice against the one before it: the cycle is the time between. An
+    # invoice may carry tax (27 % at most) and small credits.
+    (
+        "subscription.invoices_against_mrr",
+        "mrr_minor",
+        "Invoices do not add up to its MRR",
+        "t.status IN ('active', 'past_due') AND t.is_trial IS NOT TRUE "
+        "AND coalesce(then_.mrr_minor, t.mrr_minor) > 0 AND billed.months > 0 "
+        "AND upper(billed.currency) = upper(t.currency)",
+        "billed.total_minor / billed.months NOT BETWEEN "
+        "0.95 * coalesce(then_.mrr_minor, t.mrr_minor) AND "
+        "1.27 * coalesce(then_.mrr_minor, t.mrr_minor)",
+    ),
     (
         "subscription.status_against_trial",
         "is_trial",

@@ -18,8 +18,10 @@ from churnguard.auth import organization_of
 from churnguard.errors import ConfigError
 from churnguard.schema import ERRORS, PAGE
 from integrations import status
+from monitoring.models import QualitySetting
 from monitoring.quality import queries, rows
 from monitoring.quality import settings as quality_settings
+from monitoring.quality.daily import weights_of
 
 _MOST_DAYS = 92
 _DEFAULT_DAYS = 30
@@ -92,6 +94,49 @@ class QualityLimitsSerializer(serializers.Serializer[Any]):
     least_score = serializers.IntegerField(min_value=0, max_value=100)
     most_fall = serializers.IntegerField(min_value=1, max_value=100)
 
+    weights = serializers.DictField(
+        child=serializers.IntegerField(min_value=0, max_value=100),
+        required=False,
+        help_text="Dimension -> weight in a score; others have their default.",
+    )
+
+
+class QualityMissSerializer(serializers.Serializer[Any]):
+    external_id = serializers.CharField()
+    field = serializers.CharField()
+    ours = serializers.CharField()
+    theirs = serializers.CharField()
+
+
+class QualitySampleFieldSerializer(serializers.Serializer[Any]):
+    field = serializers.CharField()
+    compared = serializers.IntegerField()
+    differing = serializers.IntegerField()
+
+
+class QualitySampleSerializer(serializers.Serializer[Any]):
+    """Records read from the provider again and compared field by field."""
+
+    source_system = serializers.CharField()
+    entity = serializers.CharField()
+    measured_at = serializers.DateTimeField()
+    sampled = serializers.IntegerField()
+    compared = serializers.IntegerField(help_text="Records found again.")
+    changed = serializers.IntegerField(help_text="Changed since the last sync.")
+    gone = serializers.IntegerField(help_text="Not there any more.")
+    values = serializers.IntegerField(help_text="Values compared.")
+    differing = serializers.IntegerField()
+    agree_pct = serializers.FloatField(allow_null=True, help_text="Null: not measured.")
+    low_pct = serializers.FloatField(allow_null=True, help_text="Of the 95 % interval.")
+    high_pct = serializers.FloatField(allow_null=True)
+    misses = QualityMissSerializer(many=True, help_text="At most 20.")
+    why = serializers.CharField(allow_blank=True, help_text="Why it was not measured.")
+
+    # `fields` is a word of the serializer itself, so it is set by name.
+    def get_fields(self) -> dict[str, Any]:
+        fields = QualitySampleFieldSerializer(many=True)
+        return {**super().get_fields(), "fields": fields}
+
 
 class QualitySerializer(serializers.Serializer[Any]):
     first_day = serializers.DateField()
@@ -99,6 +144,7 @@ class QualitySerializer(serializers.Serializer[Any]):
     results = QualityDaySerializer(many=True)
     scores = QualityScoreSerializer(many=True)
     trend = QualityTrendSerializer(many=True)
+    samples = QualitySampleSerializer(many=True)
     thresholds = QualityLimitsSerializer()
 
 
@@ -135,7 +181,8 @@ class QualityMetricsView(APIView):
     )
     def get(self, request: Request) -> Response:
         """results: what arrived, by source and day. scores: six dimensions and every
-        check with counts and samples, as last measured. trend: scores by day."""
+        check with counts and samples, as last measured. trend: scores by day. samples:
+        what was read from the providers again."""
         organization = organization_of(request)
         last = _day(request, "to") or datetime.now(UTC).date()
         first = _day(request, "from") or last - timedelta(days=_DEFAULT_DAYS - 1)
@@ -155,7 +202,8 @@ class QualityMetricsView(APIView):
             "results": [dataclasses.asdict(row) for row in found],
             "scores": queries.latest(organization, last, name),
             "trend": queries.trend(organization, first, last, name),
-            "thresholds": queries.limits_of(organization),
+            "samples": queries.list_samples(organization, name),
+            "thresholds": _limits(queries.limits_of(organization)),
         }
         return Response(QualitySerializer(body).data)
 
@@ -216,7 +264,7 @@ class LimitsView(APIView):
     )
     def get(self, request: Request) -> Response:
         limits = queries.limits_of(organization_of(request))
-        return Response(QualityLimitsSerializer(limits).data)
+        return Response(_limits(limits))
 
     @extend_schema(
         operation_id="data_quality_set_thresholds",
@@ -231,7 +279,15 @@ class LimitsView(APIView):
         limits = quality_settings.set_limits(
             organization_of(request), queries.read_limits(request.data), by=request
         )
-        return Response(QualityLimitsSerializer(limits).data)
+        return Response(_limits(limits))
+
+
+def _limits(found: QualitySetting) -> dict[str, Any]:
+    return {
+        "least_score": found.least_score,
+        "most_fall": found.most_fall,
+        "weights": weights_of(found),
+    }
 
 
 def _day(request: Request, name: str) -> date | None:

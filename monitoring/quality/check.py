@@ -12,7 +12,7 @@ DIMENSIONS = {
     "consistency": 15,
     "accuracy": 10,
 }
-"""Dimension -> weight in the score of an entity."""
+"""Dimension -> weight in the score of an entity, unless an organisation says else."""
 CRITICAL_CAP = 49
 """The most an entity scores while a critical check fails."""
 CRITICAL_SHARE = 0.01

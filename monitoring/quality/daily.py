@@ -68,11 +68,14 @@ def tick(now: datetime | None = None) -> int:
 def measure_now(organization: Organization, now: datetime) -> int:
     """Measure and keep today's scores; returns the sources measured."""
     found, looked_at = measure(organization.pk, now)
+    weights = weights_of(
+        QualitySetting.objects.filter(organization=organization).first()
+    )
     by_source: dict[int, list[tuple[Score, str]]] = defaultdict(list)
     days = []
     for source_id, entity in found.keys() | looked_at.keys():
         results = found.get((source_id, entity), [])
-        score = score_of(results)
+        score = score_of(results, weights)
         by_source[source_id].append((score, entity))
         days.append(
             _day(
@@ -101,7 +104,13 @@ def measure_now(organization: Organization, now: datetime) -> int:
     return len(sources)
 
 
-def score_of(results: list[Result]) -> Score:
+def weights_of(setting: QualitySetting | None) -> dict[str, int]:
+    """Dimension -> weight of an organisation, in the order of the dimensions."""
+    chosen = setting.weights if setting else {}
+    return {name: int(chosen.get(name, usual)) for name, usual in DIMENSIONS.items()}
+
+
+def score_of(results: list[Result], weights: dict[str, int] | None = None) -> Score:
     """The score of an entity: each field counts the same, then each dimension by its
     weight; what was not measured is left out."""
     parts: dict[str, float | None] = {}
@@ -116,7 +125,7 @@ def score_of(results: list[Result]) -> Score:
             round(sum(value * w for value, w in known) / weight, 2) if known else None
         )
     is_capped = any(result.is_failing_critically for result in results)
-    return _weighted(parts, is_capped=is_capped)
+    return _weighted(parts, weights or DIMENSIONS, is_capped=is_capped)
 
 
 def total_of(scores: list[Score]) -> Score:
@@ -135,12 +144,14 @@ def total_of(scores: list[Score]) -> Score:
     )
 
 
-def _weighted(parts: dict[str, float | None], *, is_capped: bool) -> Score:
+def _weighted(
+    parts: dict[str, float | None], weights: dict[str, int], *, is_capped: bool
+) -> Score:
     known = {name: value for name, value in parts.items() if value is not None}
-    weight = sum(DIMENSIONS[name] for name in known)
+    weight = sum(weights[name] for name in known)
     score = None
-    if known:
-        total = sum(DIMENSIONS[name] * value for name, value in known.items())
+    if weight:
+        total = sum(weights[name] * value for name, value in known.items())
         score = round(total / weight, 1)
         score = min(score, float(CRITICAL_CAP)) if is_capped else score
     return Score(

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connection
 
-from monitoring.quality import relations, rows
+from monitoring.quality import refetch, relations, rows
 from monitoring.quality.catalog import (
     CHECKS,
     ENTITIES,
@@ -54,10 +54,13 @@ def measure(org_id: int, now: datetime) -> tuple[Found, dict[tuple[int, str], in
                     result.samples = rows.sample(cur, result.code, scope, source_id)
         late = arrival(cur, org_id, now)
         counted = reference(cur, org_id)
+    compared = refetch.results(org_id, now)
     for (source_id, entity), results in found.items():
         for extra in (late.get(source_id), counted.get((source_id, entity))):
             if extra is not None:
                 results.append(extra.as_result(entity))
+        if (source_id, entity) in compared:
+            results.append(compared[source_id, entity])
     return found, looked_at
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 from churnguard.errors import ConfigError
 from churnguard.models import Organization
-from monitoring.models import QualityDay, QualitySetting
+from monitoring.models import QualityDay, QualitySample, QualitySetting
 from monitoring.quality.catalog import has_rows
+from monitoring.quality.check import DIMENSIONS
+from monitoring.quality.refetch import Comparison, wilson
 
 TREND_DAYS = (30, 90)
 _STALE = timedelta(days=92)
@@ -81,23 +83,88 @@ def failing(scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
     )
 
 
-def read_limits(data: Any) -> dict[str, int]:
-    """least_score and most_fall from a form or body. Raises ConfigError naming both."""
-    out: dict[str, int] = {}
+def read_limits(data: Any) -> dict[str, Any]:
+    """least_score, most_fall and, where given, weights ({dimension: points} or
+    weight_<dimension>) from a form or body. Raises ConfigError naming each fault."""
+    out: dict[str, Any] = {}
     fields: dict[str, str] = {}
     for name, least in (("least_score", 0), ("most_fall", 1)):
-        text = str(data.get(name, "")).strip()
-        if text.isascii() and text.isdigit() and least <= int(text) <= 100:
-            out[name] = int(text)
-        else:
+        number = _whole(data.get(name, ""), least)
+        if number is None:
             fields[name] = f"a whole number from {least} to 100"
+        else:
+            out[name] = number
+    given = data.get("weights")
+    if given is None:
+        given = {
+            name: data[f"weight_{name}"]
+            for name in DIMENSIONS
+            if f"weight_{name}" in data
+        }
+    if not isinstance(given, dict) or set(given) - set(DIMENSIONS):
+        fields["weights"] = f"an object with any of {', '.join(DIMENSIONS)}"
+    elif given:
+        weights = {name: _whole(value, 0) for name, value in given.items()}
+        for name, value in weights.items():
+            if value is None:
+                fields[f"weight_{name}"] = "a whole number from 0 to 100"
+        if not fields and not any({**DIMENSIONS, **weights}.values()):
+            fields["weights"] = "at least one above 0"
+        out["weights"] = weights
     if fields:
         raise ConfigError(
-            "Thresholds are whole numbers of points, at most 100.",
+            "Thresholds and weights are whole numbers, at most 100.",
             code="invalid",
             fields=fields,
         )
     return out
+
+
+def list_samples(organization: Organization, source: str = "") -> list[dict[str, Any]]:
+    """What was read again from the providers, by source and kind: the counts of
+    `Comparison`, agree_pct with low_pct and high_pct (95 %; None = not measured)."""
+    rows = QualitySample.objects.filter(
+        organization=organization, measured_at__isnull=False
+    ).select_related("source")
+    if source:
+        rows = rows.filter(source__name=source)
+    out = []
+    for row in rows.order_by("source__name", "pk"):
+        for kind, values in sorted(row.kinds.items()):
+            one = Comparison(**values)
+            good = one.checked - one.differing
+            low, high = wilson(good, one.checked) if one.checked else (None, None)
+            out.append(
+                {
+                    "source_system": row.source.name,
+                    "entity": kind,
+                    "measured_at": row.measured_at,
+                    "sampled": one.sampled,
+                    "compared": one.compared,
+                    "changed": one.changed,
+                    "gone": one.gone,
+                    "values": one.checked,
+                    "differing": one.differing,
+                    "agree_pct": (
+                        round(100 * good / one.checked, 2) if one.checked else None
+                    ),
+                    "low_pct": low,
+                    "high_pct": high,
+                    "fields": [
+                        {"field": name, "compared": n, "differing": bad}
+                        for name, (n, bad) in one.fields.items()
+                    ],
+                    "misses": one.misses,
+                    "why": one.why,
+                }
+            )
+    return out
+
+
+def _whole(value: Any, least: int) -> int | None:
+    text = str(value).strip()
+    is_number = text.isascii() and text.isdigit() and len(text) < 4
+    return int(text) if is_number and least <= int(text) <= 100 else None
 
 
 def _as_dict(row: QualityDay) -> dict[str, Any]:

@@ -66,6 +66,27 @@ CROSS JOIN LATERAL (SELECT
         ELSE {SAYS_LEFT} END AS has_left,
     {SAYS_TRIAL} AS on_trial
 ) said"""
+_SUBSCRIPTION = f"""cg_subscription t {_OWNER}
+LEFT JOIN (
+    SELECT source_id, subscription_id, currency, issued_at, total_minor,
+        CASE WHEN days >= 25 THEN greatest(1, round(days / 30.4375)) ELSE days * 12
+            / 365.0 END AS months
+    FROM (
+        SELECT i.*, row_number() OVER same_one AS nr,
+            extract(epoch FROM i.issued_at - lead(i.issued_at) OVER same_one)
+                / 86400.0 AS days
+        FROM cg_invoice i WHERE i.organization_id = %(org)s AND i.deleted_at IS NULL
+            AND i.subscription_id <> '' AND i.total_minor > 0
+            AND i.status IN ('open', 'paid', 'uncollectible')
+        WINDOW same_one AS (PARTITION BY i.source_id, i.subscription_id
+            ORDER BY i.issued_at DESC, i.id DESC)
+    ) invoice WHERE nr = 1 AND days > 0.5
+) billed ON billed.source_id = t.source_id AND billed.subscription_id = t.external_id
+LEFT JOIN LATERAL (
+    SELECT c.mrr_minor FROM cg_subscription_change c
+    WHERE c.subscription_id = t.id AND c.effective_at <= billed.issued_at
+    ORDER BY c.effective_at DESC, c.id DESC LIMIT 1
+) then_ ON billed.issued_at IS NOT NULL"""
 _EVENT = f"""(
     SELECT e.*, e.event_id AS external_id FROM cg_usage_event e
     WHERE e.organization_id = %(org)s AND e.batch_id >= %(first_batch)s
@@ -88,9 +109,8 @@ def relation(entity: str) -> str:
     """FROM and WHERE of an entity's rows."""
     if entity == "event":
         return f"FROM {_EVENT} WHERE t.organization_id = %(org)s"
-    source = {"customer": _CUSTOMER, "object": _OBJECT}.get(
-        entity, f"{TABLES[entity]} t {_OWNER}"
-    )
+    own = {"customer": _CUSTOMER, "object": _OBJECT, "subscription": _SUBSCRIPTION}
+    source = own.get(entity, f"{TABLES[entity]} t {_OWNER}")
     stub = " AND NOT t.is_stub" if entity == "customer" else ""
     return (
         f"FROM {source} WHERE t.organization_id = %(org)s "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
@@ -12,9 +14,10 @@ from monitoring.models import QualitySetting
 
 
 def set_limits(
-    organization: Organization, values: dict[str, int], *, by: HttpRequest
+    organization: Organization, values: dict[str, Any], *, by: HttpRequest
 ) -> QualitySetting:
-    """Keep least_score and most_fall (already checked) and audit the change."""
+    """Keep least_score, most_fall and weights (already checked; what is not there
+    stays) and audit the change. New weights count from the next measurement."""
     with transaction.atomic():
         row, _ = QualitySetting.objects.select_for_update().get_or_create(
             organization=organization

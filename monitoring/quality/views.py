@@ -23,6 +23,7 @@ from monitoring.quality import queries, rows
 from monitoring.quality import settings as quality_settings
 from monitoring.quality.catalog import BY_CODE, REFUSALS, refusal_of
 from monitoring.quality.check import DIMENSIONS
+from monitoring.quality.daily import weights_of
 
 _WORST = 8
 _MOST_LINES = 4
@@ -45,7 +46,7 @@ def thresholds(request: HttpRequest) -> HttpResponse:
     except ConfigError as exc:
         return _page(request, problem=exc)
     quality_settings.set_limits(request.organization, values, by=request)
-    messages.success(request, "The thresholds were saved.")
+    messages.success(request, "Thresholds and weights were saved.")
     return redirect("quality")
 
 
@@ -137,7 +138,19 @@ def _page(request: HttpRequest, problem: ConfigError | None = None) -> HttpRespo
             ),
             "worst": _worst(scores),
             "chart": _chart(organization, days, source),
+            "samples": [
+                {**row, "said": _words(row["entity"])}
+                for row in queries.list_samples(organization, source)
+            ],
             "limits": request.POST if problem else limits,
+            "weights": [
+                (
+                    name,
+                    request.POST.get(f"weight_{name}", value) if problem else value,
+                    problem.fields.get(f"weight_{name}", "") if problem else "",
+                )
+                for name, value in weights_of(limits).items()
+            ],
             "problem": problem,
             "fields": problem.fields if problem else {},
             "is_asked": QualitySetting.objects.filter(

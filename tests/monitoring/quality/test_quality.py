@@ -14,16 +14,18 @@ from churnguard.models import (
     AuditEntry,
     Customer,
     CustomerSource,
+    Invoice,
     Notice,
     Organization,
     Source,
     Subscription,
+    SubscriptionChange,
     User,
 )
 from monitoring.models import QualityDay, QualitySetting
 from monitoring.quality import daily, fresh
 from monitoring.quality.catalog import CHECKS
-from monitoring.quality.check import Result
+from monitoring.quality.check import DIMENSIONS, Result
 
 pytestmark = pytest.mark.django_db
 
@@ -183,7 +185,12 @@ def test_the_api_answers_in_full(crm: Source, bob: User, api: Api) -> None:
 
     body = api(bob).get("/api/v1/data/quality/metrics").json()
 
-    assert body["thresholds"] == {"least_score": 70, "most_fall": 10}
+    assert body["thresholds"] == {
+        "least_score": 70,
+        "most_fall": 10,
+        "weights": DIMENSIONS,
+    }
+    assert body["samples"] == []
     assert [row["entity"] for row in body["scores"]] == ["", "customer", "subscription"]
     assert len(body["scores"][0]["dimensions"]) == 6
     assert body["trend"][0]["score"] == body["scores"][0]["score"]
@@ -224,10 +231,98 @@ def test_thresholds_are_for_admins_and_audited(
 
     assert api(bob).put(url, wanted, format="json").status_code == 403
     assert api(alice).put(url, {"least_score": 101}, format="json").status_code == 400
-    assert api(alice).put(url, wanted, format="json").json() == wanted
-    assert api(bob).get(url).json() == wanted
+    kept = {**wanted, "weights": DIMENSIONS}
+    assert api(alice).put(url, wanted, format="json").json() == kept
+    assert api(bob).get(url).json() == kept
     entry = AuditEntry.objects.get(action="quality.thresholds_changed")
     assert (entry.actor, entry.after) == (alice.email, wanted)
+
+
+def test_weights_are_the_organisations_own(
+    crm: Source, alice: User, bob: User, api: Api, client: Client
+) -> None:
+    url = "/api/v1/data/quality/thresholds"
+    limits = {"least_score": 70, "most_fall": 10}
+    only = {name: 100 * (name == "validity") for name in DIMENSIONS}
+    daily.measure_now(crm.organization, NOW)
+    row = QualityDay.objects.get(entity="subscription")
+    assert row.score != round(row.dimensions["validity"], 1)
+
+    for bad, field in (
+        ({"validity": 101}, "weight_validity"),
+        ({"beauty": 3}, "weights"),
+        (dict.fromkeys(DIMENSIONS, 0), "weights"),
+        ([1], "weights"),
+    ):
+        reply = api(alice).put(url, {**limits, "weights": bad}, format="json")
+        assert (reply.status_code, list(reply.json()["fields"])) == (400, [field])
+    kept = api(alice).put(url, {**limits, "weights": only}, format="json").json()
+    assert kept["weights"] == only
+    entry = AuditEntry.objects.get(action="quality.thresholds_changed")
+    assert (entry.before["weights"], entry.after["weights"]) == ({}, only)
+
+    daily.measure_now(crm.organization, NOW)
+    row = QualityDay.objects.get(entity="subscription")
+    validity = row.dimensions["validity"]
+    assert row.score == (min(validity, 49.0) if row.is_capped else round(validity, 1))
+    # What is not given stays; the page sends every weight.
+    assert api(alice).put(url, limits, format="json").json()["weights"] == only
+    client.force_login(alice)
+    form = {f"weight_{name}": value for name, value in DIMENSIONS.items()}
+    assert client.post("/quality/thresholds/", {**limits, **form}).status_code == 302
+    assert api(bob).get(url).json()["weights"] == DIMENSIONS
+    reply = client.post(
+        "/quality/thresholds/", {**limits, **form, "weight_validity": ""}
+    )
+    assert reply.status_code == 422
+    assert b'id="note-validity"' in reply.content
+
+
+def test_invoices_are_held_against_the_mrr_of_their_time(crm: Source) -> None:
+    owner = CustomerSource.objects.get(external_id="birch")
+
+    def bill(subscription: str, *parts: tuple[int, int]) -> None:
+        for days, minor in parts:
+            Invoice.objects.create(
+                organization=crm.organization,
+                source=crm,
+                external_id=f"{subscription}-{days}",
+                customer_source=owner,
+                subscription_id_ext=subscription,
+                status="paid",
+                currency="usd",
+                total_minor=minor,
+                issued_at=NOW - timedelta(days=days),
+            )
+
+    for ext in ("tax", "half", "yearly", "once"):
+        make_subscription(owner, ext, plan=ext, mrr_minor=1000)
+    make_subscription(owner, "grown", plan="grown", mrr_minor=4000)
+    SubscriptionChange.objects.create(
+        organization=crm.organization,
+        subscription=Subscription.objects.get(external_id="grown"),
+        effective_at=NOW - timedelta(days=90),
+        known_at=NOW,
+        mrr_minor=1000,
+    )
+    SubscriptionChange.objects.create(
+        organization=crm.organization,
+        subscription=Subscription.objects.get(external_id="grown"),
+        effective_at=NOW - timedelta(days=1),
+        known_at=NOW,
+        mrr_minor=4000,
+    )
+    bill("tax", (40, 1190), (10, 1190))
+    bill("half", (40, 1000), (10, 500))
+    bill("yearly", (370, 12_000), (5, 12_000))
+    bill("once", (3, 77))
+    bill("grown", (40, 1000), (10, 1000))
+
+    daily.measure_now(crm.organization, NOW)
+    checks = QualityDay.objects.get(entity="subscription").checks
+    (found,) = [c for c in checks if c["code"] == "subscription.invoices_against_mrr"]
+    assert (found["checked"], found["failed"]) == (4, 1)
+    assert found["samples"] == ["half"]
 
 
 def test_strangers_see_and_change_nothing(
@@ -260,7 +355,7 @@ def test_pages_show_scores_rows_and_the_form(
     daily.measure_now(crm.organization, NOW)
     page = client.get("/quality/?source=crm&days=90").content.decode()
     assert "Trial with revenue" in page
-    assert "Save thresholds" not in page
+    assert 'name="least_score"' not in page
     assert client.post("/quality/thresholds/", {}).status_code == 403
     assert client.post("/quality/measure/").status_code == 403
     rows = client.get("/quality/checks/subscription.trial_with_revenue/?source=crm")
