@@ -260,6 +260,7 @@ CHURNGUARD_LOOPS: dict[str, float] = {
     "analytics.definitions.checks.work": 2.0,
     "monitoring.watch.tick": 5.0,
     "monitoring.quality.daily.tick": 5.0,
+    "monitoring.quality.refetch.tick": 60.0,
     "monitoring.prune.tick": 3600.0,
 }
 """Dotted function -> seconds between calls; each runs in a thread of its own in every
