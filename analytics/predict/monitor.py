@@ -34,6 +34,8 @@ FEWEST_MATURED = 20
 """Forecasts of one day below which no test is made."""
 MOVES_BY_ITSELF = {*GROUPS["tenure"], "days_to_renewal"}
 """Features that follow the calendar: their shift says nothing."""
+LOST_SHARE = 0.3
+"""Alarm where a feature is unknown for so many more customers than at training."""
 SHOWN = 10
 LOOK_BACK_MONTHS = 26
 """Twice the longest horizon: what came due while nothing ran is still judged."""
@@ -52,7 +54,7 @@ def get_drift(row: ModelVersion, x: FloatArray, z: FloatArray) -> list[dict[str,
         for name, stored, column in zip(NAMES, row.bins, x.T, strict=True)
         if name not in MOVES_BY_ITSELF
     ]
-    found.sort(key=lambda one: -one["psi"])
+    found.sort(key=lambda one: (one["state"] == "ok", -one["psi"]))
     score = [_shift("score", row.score_bins, z, rows_then)] if row.score_bins else []
     return score + found[:SHOWN]
 
@@ -82,14 +84,21 @@ def look(row: ModelVersion, now: datetime) -> list[str]:
 
 
 def alarms(row: ModelVersion) -> list[str]:
-    """What is wrong with the model in use now, one sentence each; empty = nothing."""
-    moved = [one for one in row.drift if one["state"] == "act"]
+    """What is wrong with the model in use now, one sentence each; empty = nothing.
+
+    One shifted feature is shown, but is no alarm: campaigns and survey waves move some
+    from month to month without any harm to the forecasts.
+    """
     found = []
-    if any(one["name"] == "score" for one in moved):
+    if any(one["name"] == "score" and one["state"] == "act" for one in row.drift):
         found.append("The forecasts lie elsewhere than those it was trained on.")
-    names = [one["name"].replace("_", " ") for one in moved if one["name"] != "score"]
-    if names:
-        found.append(f"What it looks at has shifted: {', '.join(names)}.")
+    lost = [
+        one["name"].replace("_", " ")
+        for one in row.drift
+        if one["missing_now"] - one["missing_before"] > LOST_SHARE
+    ]
+    if lost:
+        found.append(f"Facts it was trained on have stopped coming: {', '.join(lost)}.")
     newest = (
         MaturedCohort.objects.filter(
             organization_id=row.organization_id, rows__gte=FEWEST_MATURED

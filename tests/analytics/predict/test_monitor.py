@@ -176,6 +176,13 @@ def test_drift_is_told_from_noise() -> None:
         0.0, 0.75,
     )  # fmt: skip
     assert len(names) > len(calm) == 10
+    row.drift = list(moved.values())
+    row.organization_id = 0
+    assert monitor.alarms(row) == [
+        "Facts it was trained on have stopped coming: seats."
+    ]
+    row.drift = calm
+    assert monitor.alarms(row) == []
 
 
 def test_a_day_of_use_is_read_with_the_definition_of_the_model(
