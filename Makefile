@@ -22,7 +22,7 @@ run: $(BASE) ## Start everything on a sample company (ARGS=--empty for none)
 
 .PHONY: test
 test: $(DEV) ## Run the fast tests (ARGS for pytest)
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n logical --maxprocesses=4 --dist loadgroup $(ARGS)
 
 .PHONY: test-slow
 test-slow: $(DEV) ## Run the slow tests: crashes, large inputs

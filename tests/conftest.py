@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from tests.log_contract import LogContract
 
 
+_MANY_ROWS = 2_000
+
+
 class NetworkBlockedError(RuntimeError):
     """A test tried to leave this machine."""
 
@@ -42,13 +45,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Last, because Playwright leaves an event loop running in the main thread, in which
     no later test could start one of its own.
     """
-    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+    items.sort(key=_in_browser)
+    for item in items:
+        # A file stays on one worker for the sake of its module fixtures.
+        part = "browser" if _in_browser(item) else "rest"
+        item.add_marker(pytest.mark.xdist_group(f"{item.path}-{part}"))
     if chromium_path() is not None:
         return
     reason = "no Chromium on this machine (apt-get install chromium, or set CHROMIUM)"
     for item in items:
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _in_browser(item: pytest.Item) -> bool:
+    return item.get_closest_marker("browser") is not None
 
 
 def pytest_unconfigure() -> None:
@@ -115,24 +126,41 @@ def empty_redis() -> None:
         client.close()
 
 
-@pytest.fixture(autouse=True)
-def empty_event_tables(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Django empties only managed tables after a test that commits; the event tables
-    are made by SQL."""
-    marker = request.node.get_closest_marker("django_db")
-    commits = marker is not None and marker.kwargs.get("transaction")
-    commits = commits or {"transactional_db", "live_server"} & set(request.fixturenames)
-    if not commits:
-        yield
-        return
-    from django.db import connection
+@pytest.fixture(autouse=True, scope="session")
+def quick_emptying() -> Iterator[None]:
+    """A test that commits is cleaned up by DELETE.
 
-    # A test may break Django's own connection, so this one is apart from it.
-    given = dict(connection.get_connection_params())
+    Django's own way, TRUNCATE of every table and making content types and permissions
+    again, takes longer than most tests; and it leaves out the event tables, which are
+    made by SQL.
+    """
+    from django.db import connection
+    from django.test import TransactionTestCase
+
+    def empty(self: TransactionTestCase) -> None:
+        kept = {"django_migrations", "django_content_type", "auth_permission"}
+        names = connection.introspection.django_table_names(
+            only_existing=True, include_views=False
+        )
+        tables = sorted({*names, "cg_usage_event", "cg_event_key"} - kept)
+        deletes = "; ".join(f'DELETE FROM "{name}"' for name in tables)
+        # A test may have broken Django's own connection, so this one is apart from it.
+        given = connection.get_connection_params()
+        where = {key: given[key] for key in ("host", "user", "dbname") if key in given}
+        connection.close()
+        with psycopg.connect(**where, autocommit=True) as conn:
+            conn.execute("SET session_replication_role = replica")
+            cursor = conn.execute(deletes)
+            for name in tables:
+                if cursor.rowcount > _MANY_ROWS:
+                    # Dead rows in this number would slow down every test after it.
+                    conn.execute(f'TRUNCATE "{name}" CASCADE')
+                cursor.nextset()
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(TransactionTestCase, "_fixture_teardown", empty)
     yield
-    where = {key: given[key] for key in ("host", "user", "dbname") if given.get(key)}
-    with psycopg.connect(**where, autocommit=True) as conn:
-        conn.execute("TRUNCATE cg_usage_event, cg_event_key")
+    patch.undo()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
 """One PostgreSQL and one Valkey for a test session, in a folder of their own.
 
 `tests.settings` calls `ensure()` before Django reads its settings. A process started by
-a test inherits the addresses and starts nothing.
+a test inherits the addresses and starts nothing; each worker of pytest-xdist has
+servers of its own, because tests empty them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ _folders: list[Path] = []
 
 def ensure() -> None:
     """Start the servers and set the environment, once per session."""
-    if os.environ.get("CHURNGUARD_TEST_SERVERS"):
+    owner = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    if os.environ.get("CHURNGUARD_TEST_SERVERS") == owner:
         return
     _remove_leftovers()
     home = temporary_home()
@@ -42,7 +44,7 @@ def ensure() -> None:
         process = start_and_wait(service, timeout_s=60)
         _started.append((service, process))
     os.environ.update(
-        CHURNGUARD_TEST_SERVERS="1",
+        CHURNGUARD_TEST_SERVERS=owner,
         CHURNGUARD_HOME=str(home),
         DATABASE_URL=postgres.dsn,
         REDIS_URL=bus.url,

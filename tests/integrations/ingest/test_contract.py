@@ -346,7 +346,7 @@ def test_other_types_are_a_415(door: Door, headers: dict[str, str], code: str) -
 @pytest.mark.parametrize(
     "body",
     [
-        gzip.compress(b'{"event": "x"}')[:-6],
+        gzip.compress(b'{"event": "x"}', mtime=0)[:-6],
         b"not gzip at all",
     ],
 )
