@@ -1,45 +1,49 @@
 """The scheduled analyses: daily 02:00, weekly Sunday 03:00, monthly on the 1st 04:00.
 
-Due times are `Schedule` rows, claimed by SKIP LOCKED; each organisation's run is an
-`AnalysisRun` row, unique per due time, so any number of clocks may tick and a kill
-repeats at most one organisation.
+Due times are `Schedule` rows. Whoever wins one writes an open `AnalysisRun` for each
+organisation in the same transaction; open runs are then claimed one by one, so a kill
+costs at most a repeated analysis, and one that fails stops no other.
 """
 
 from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Avg, Count, Sum
+from django.db.models import Q
 from django.utils import timezone
 
-from analytics import queries, scoring
-from analytics.models import AnalysisRun, HealthScore
+from analytics import scoring
+from analytics.analyses.results import Span, summarize
+from analytics.models import AnalysisRun
 from analytics.predict import jobs
 from churnguard.clock import next_time
-from churnguard.models import Batch, Customer, Organization, OrgDay, Schedule, Ticket
+from churnguard.models import Organization, Schedule
 
 log = logging.getLogger(__name__)
 
 DUE = {"daily": "02:00", "weekly": "sun 03:00", "monthly": "1 04:00"}
 _CHUNK = 10_000
+_LEASE = timedelta(hours=1)
+"""A run begun so long ago and not finished was left by a process that died."""
 
 
 def tick(now: datetime | None = None) -> int:
-    """Loop: run the analyses that are due; returns the organisations analysed."""
+    """Loop: queue the analyses that are due, then do what is open; returns the
+    organisations analysed."""
     at = now or datetime.now(UTC)
-    done = 0
     for kind, at_utc in DUE.items():
-        scheduled_for = _claim(kind, at_utc, at)
-        if scheduled_for is not None:
-            done += run_all(kind, scheduled_for)
+        _queue(kind, at_utc, at)
+    done = 0
+    while _run_next():
+        done += 1
     return done
 
 
-def _claim(kind: str, at_utc: str, now: datetime) -> datetime | None:
-    """The due time this caller won, or None. A first call only sets the row up."""
+def _queue(kind: str, at_utc: str, now: datetime) -> None:
+    """Open a run for each organisation if the kind is due and nobody else has. A first
+    call only sets the schedule up."""
     with transaction.atomic():
         row = (
             Schedule.objects.select_for_update(skip_locked=True)
@@ -54,21 +58,55 @@ def _claim(kind: str, at_utc: str, now: datetime) -> datetime | None:
                 stream="",
                 defaults={"at_utc": at_utc, "next_run_at": next_time(at_utc, now)},
             )
-            return None
+            return
         if not row.is_enabled or row.next_run_at > now:
-            return None
+            return
         due = row.next_run_at
         row.last_run_at, row.next_run_at = now, next_time(at_utc, now)
         row.save(update_fields=["last_run_at", "next_run_at"])
-        return due
+        start, end = period(kind, due)
+        AnalysisRun.objects.bulk_create(
+            (
+                AnalysisRun(
+                    organization_id=org_id,
+                    kind=kind,
+                    scheduled_for=due,
+                    period_start=start,
+                    period_end=end,
+                )
+                for org_id in Organization.objects.order_by("pk").values_list(
+                    "pk", flat=True
+                )
+            ),
+            ignore_conflicts=True,
+            batch_size=1_000,
+        )
 
 
-def run_all(kind: str, scheduled_for: datetime) -> int:
-    """Analyse every organisation for this due time; those done already are skipped."""
-    done = 0
-    for organization in Organization.objects.order_by("pk").iterator():
-        done += run_one(organization, kind, scheduled_for) is not None
-    return done
+def _run_next() -> bool:
+    """Do the oldest open run that nobody does; False when there is none."""
+    free = Q(started_at__isnull=True) | Q(started_at__lt=timezone.now() - _LEASE)
+    with transaction.atomic():
+        run = (
+            AnalysisRun.objects.select_for_update(skip_locked=True, of=("self",))
+            .select_related("organization")
+            .filter(free, finished_at__isnull=True)
+            .order_by("pk")
+            .first()
+        )
+        if run is None:
+            return False
+        run.started_at = timezone.now()
+        run.save(update_fields=["started_at"])
+    try:
+        _analyse(run)
+    except Exception as exc:
+        # The outermost border of a run: the others still have to be done.
+        run.error = f"The analysis failed ({type(exc).__name__}); see the log."
+        run.finished_at = timezone.now()
+        run.save(update_fields=["error", "finished_at"])
+        log.exception("analysis.failed", extra={"kind": run.kind})
+    return True
 
 
 def run_one(
@@ -80,30 +118,33 @@ def run_one(
         organization=organization,
         kind=kind,
         scheduled_for=scheduled_for,
-        defaults={
-            "period_start": start,
-            "period_end": end,
-            "started_at": timezone.now(),
-        },
+        defaults={"period_start": start, "period_end": end},
     )
     if run.finished_at is not None:
         return None
-    if kind == "daily":
-        scoring.refresh_priors(organization.pk, timezone.now())
-        mark_all_stale(organization.pk, timezone.now())
-    if kind == "monthly" and jobs.has_model(organization):
+    run.started_at = timezone.now()
+    _analyse(run)
+    return run
+
+
+def _analyse(run: AnalysisRun) -> None:
+    organization, began = run.organization, timezone.now()
+    if run.kind == "daily":
+        scoring.refresh_priors(organization.pk, began)
+        mark_all_stale(organization.pk, began)
+    if run.kind == "monthly" and jobs.has_model(organization):
         jobs.request(organization, reason="monthly")
-    run.result = summarize(organization, start, end)
+    span = Span(organization, run.period_start, run.period_end, began)
+    run.result = summarize(run.kind, span)
     run.finished_at = timezone.now()
-    run.save(update_fields=["result", "finished_at"])
+    run.save(update_fields=["started_at", "result", "finished_at"])
     log.info(
         "analysis.finished",
         extra={
-            "kind": kind,
-            "duration_s": (run.finished_at - run.started_at).total_seconds(),
+            "kind": run.kind,
+            "duration_s": (run.finished_at - began).total_seconds(),
         },
     )
-    return run
 
 
 def period(kind: str, scheduled_for: datetime) -> tuple[datetime, datetime]:
@@ -136,40 +177,3 @@ def mark_all_stale(org_id: int, now: datetime) -> int:
         if not ids:
             return total
         total, last = total + len(ids), max(ids)
-
-
-def summarize(
-    organization: Organization, start: datetime, end: datetime
-) -> dict[str, Any]:
-    """Numbers of [start, end): accounts, health, usage, support, data taken in."""
-    days = (start.date(), end.date())
-    tickets = Ticket.objects.filter(organization=organization, deleted_at__isnull=True)
-    taken = Batch.objects.filter(
-        organization=organization, received_at__gte=start, received_at__lt=end
-    ).aggregate(
-        fetched=Sum("fetched"), inserted=Sum("inserted"), quarantined=Sum("quarantined")
-    )
-    scores = HealthScore.objects.filter(
-        organization=organization, at__gte=start, at__lt=end
-    ).aggregate(n=Count("pk"), mean=Avg("score"))
-    customers = Customer.objects.filter(
-        organization=organization, merged_into__isnull=True
-    )
-    return {
-        "customers": customers.count(),
-        "bands": queries.band_counts(organization),
-        "mrr_minor": customers.aggregate(total=Sum("mrr_minor"))["total"] or 0,
-        "mean_score": customers.aggregate(mean=Avg("score"))["mean"],
-        "scores_computed": scores["n"],
-        "events": OrgDay.objects.filter(
-            organization=organization, day__gte=days[0], day__lt=days[1]
-        ).aggregate(n=Sum("n"))["n"]
-        or 0,
-        "tickets_opened": tickets.filter(
-            opened_at__gte=start, opened_at__lt=end
-        ).count(),
-        "tickets_solved": tickets.filter(
-            solved_at__gte=start, solved_at__lt=end
-        ).count(),
-        "records": {key: value or 0 for key, value in taken.items()},
-    }

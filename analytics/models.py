@@ -154,7 +154,8 @@ class AnalysisRun(models.Model):
     scheduled_for = models.DateTimeField()
     period_start = models.DateTimeField()
     period_end = models.DateTimeField()
-    started_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    """Null: open, nobody has begun."""
     finished_at = models.DateTimeField(null=True)
     error = models.TextField(blank=True, default="")
     result = models.JSONField(default=dict)
@@ -168,7 +169,12 @@ class AnalysisRun(models.Model):
             )
         ]
         indexes = [
-            models.Index(fields=["organization", "-id"], name="analysis_run_org")
+            models.Index(fields=["organization", "-id"], name="analysis_run_org"),
+            models.Index(
+                fields=["id"],
+                name="analysis_run_open",
+                condition=models.Q(finished_at__isnull=True),
+            ),
         ]
 
 

@@ -1,0 +1,1 @@
+"""The scheduled analyses: what they find, and where it is shown."""
