@@ -18,6 +18,7 @@ import pymysql
 import pytest
 
 from tests.fakes.base import CANARY, FakeProvider
+from tests.fakes.certificates import Certificates
 
 _NO_HTTP = "a database speaks no HTTP; test_sql.py has its faults"
 
@@ -197,9 +198,11 @@ class MysqlFake(SqlFake):
 
 
 class MariaDb:
-    """A MariaDB server on loopback in a folder of its own, stopped with the process."""
+    """A MariaDB server on loopback in a folder of its own, stopped with the process.
+    certificates: what it encrypts with, None = it cannot."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificates: Certificates | None = None) -> None:
+        self.certificates = certificates
         self.folder = Path(tempfile.mkdtemp(prefix="cg-maria-"))
         data = self.folder / "data"
         is_root = os.geteuid() == 0
@@ -228,6 +231,7 @@ class MariaDb:
                 "--skip-name-resolve",
                 "--innodb-flush-log-at-trx-commit=0",
                 *user,
+                *_tls(certificates),
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -269,3 +273,13 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _tls(made: Certificates | None) -> list[str]:
+    if made is None:
+        return []
+    return [
+        f"--ssl-ca={made.ca}",
+        f"--ssl-cert={made.certificate}",
+        f"--ssl-key={made.key}",
+    ]

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import certifi
 import msgspec
 import psycopg
 from psycopg import sql
@@ -179,7 +180,7 @@ class PostgresqlConnector(SqlConnector):
             given["hostaddr"] = address
         certificate = str(self.settings.get("ca_certificate") or "").strip()
         if not certificate:
-            return psycopg.connect(autocommit=True, **given)
+            return psycopg.connect(autocommit=True, **_authorities(given), **given)
         # libpq takes a file; it is read while connecting and removed at once.
         handle, path = tempfile.mkstemp(prefix="churnguard-ca-", suffix=".pem")
         try:
@@ -213,14 +214,14 @@ class _Guarded:
                 f"{host} refused the user or the password: {text}. Correct them and "
                 "connect again."
             ) from exc
-        if state == "3D000" or "does not exist" in text:
-            raise ConfigError(f"{host} says: {text}.", code="not_found") from exc
-        if "SSL" in text or "certificate" in text:
+        if not state and ("SSL" in text or "certificate" in text):
             raise ConfigError(
                 f"The encrypted connection to {host} failed: {text}. Give the CA "
                 "certificate, or choose another TLS setting.",
                 code="tls_failed",
             ) from exc
+        if state == "3D000" or "does not exist" in text:
+            raise ConfigError(f"{host} says: {text}.", code="not_found") from exc
         if "no pg_hba.conf entry" in text:
             raise ConfigError(
                 f"{host} lets this user in from nowhere that we are: {text}. Add a "
@@ -244,6 +245,19 @@ class _Guarded:
                 code="connection_failed",
             ) from exc
         raise ConfigError(f"{host} says: {text}.", code="query_failed") from exc
+
+
+def _authorities(given: dict[str, Any]) -> dict[str, str]:
+    """Who vouches for a server without a CA certificate of its own."""
+    if given["sslmode"] == "verify-ca":
+        # Anybody has a certificate of some public authority, for some name.
+        raise ConfigError(
+            "To verify the certificate without the name, give the CA certificate; a "
+            "public authority needs the name verified as well.",
+            code="tls_failed",
+            fields={"ca_certificate": "required"},
+        )
+    return {"sslrootcert": certifi.where()} if given["sslmode"] == "verify-full" else {}
 
 
 def _query(table: Table, bound: Bound) -> tuple[sql.Composed, list[Any]]:

@@ -265,10 +265,6 @@ def test_memory_stays_flat_over_200_000_rows(source: Source) -> None:
 # --- TLS ----------------------------------------------------------------------
 
 
-def test_postgresql_verifies_the_certificate() -> None:
-    pytest.skip("the embedded PostgreSQL is built without TLS")
-
-
 def test_mysql_verifies_the_certificate(mysql: Source) -> None:
     verified = partial(mysql.connector, sslmode="verify-full")
 
