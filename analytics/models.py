@@ -142,6 +142,19 @@ class UsageSeen(models.Model):
         ]
 
 
+class UsageSetting(models.Model):
+    """Which events make somebody active; `analytics.usage.qualifying`."""
+
+    organization = models.OneToOneField(
+        Organization, on_delete=models.CASCADE, primary_key=True
+    )
+    mode = models.CharField(max_length=8, default="all")
+    events = models.JSONField(default=list)
+
+    class Meta:
+        db_table = "an_usage_setting"
+
+
 class AnalysisRun(models.Model):
     """One scheduled analysis of one organisation, with its result.
 

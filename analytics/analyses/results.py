@@ -22,6 +22,7 @@ from analytics.revenue import body as revenue
 from analytics.revenue.periods import Question
 from analytics.support.report import support
 from analytics.usage.active import active
+from analytics.usage.qualifying import qualifying_of
 from analytics.usage.scope import Scope
 from churnguard.models import (
     Batch,
@@ -83,7 +84,14 @@ class Span:
 
     def scope(self) -> Scope:
         """The same days as a question about customers' usage or tickets."""
-        return Scope(self.organization, "customer", self.first, self.last, self.now)
+        return Scope(
+            self.organization,
+            "customer",
+            self.first,
+            self.last,
+            self.now,
+            qualifying=qualifying_of(self.organization),
+        )
 
 
 def summarize(kind: str, span: Span) -> dict[str, Any]:

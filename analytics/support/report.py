@@ -12,6 +12,8 @@ from typing import Any
 from analytics.usage.scope import Scope, bucket_of, bucket_start, fetch
 
 MOST_ROWS = 200
+_NOT_OURS = ("unit", "qualifying")
+"""What a scope says that has no bearing on tickets."""
 
 # percentile_cont leaves out what is null, and so must what keeps it from going below 0.
 _ELAPSED = """
@@ -76,7 +78,7 @@ def support(scope: Scope, team: str = "") -> dict[str, Any]:
     weeks = {row[0]: row[1] for row in _keyed(scope, team, _WEEK, "1")}
     first, last = bucket_of(scope.first, "week"), bucket_of(scope.last, "week")
     starts = [bucket_start(n, "week") for n in range(first, last + 1)]
-    head = {key: value for key, value in scope.head.items() if key != "unit"}
+    head = {key: value for key, value in scope.head.items() if key not in _NOT_OURS}
     return {
         **head,
         "total": _body(total),

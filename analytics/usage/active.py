@@ -45,7 +45,7 @@ def active(scope: Scope) -> dict[str, Any]:
     # Twice the window: the mean behind the first stickiness needs 27 days before it.
     reach = scope.first - timedelta(days=2 * MONTH)
     values = {**scope.values, "reach": reach, "since": since}
-    source = scope.source("cg_usage_day")
+    source = scope.source("cg_usage_day", active=True)
     rows = fetch(
         _SPANS.format(user=scope.member_user, source=source, week=WEEK, month=MONTH),
         values,
@@ -76,7 +76,7 @@ def _points(
         month_steps[i] += n
         week_steps[min((week_end - reach).days, length)] -= n
         month_steps[min((month_end - reach).days, length)] -= n
-    began = first_usage_day(scope.organization)
+    began = first_usage_day(scope)
     points = []
     wau = mau = 0
     for i in range(length):

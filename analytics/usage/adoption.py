@@ -10,7 +10,8 @@ from analytics.usage.scope import Scope, fetch
 _USE = """
 WITH uses AS (SELECT x.name, s.customer_id AS c, {user} AS u, sum(x.n) AS n,
                      count(DISTINCT x.day) AS days
-              {days} AND x.day BETWEEN %(first)s AND %(last)s GROUP BY 1, 2, 3),
+              {days} AND x.day BETWEEN %(first)s AND %(last)s {among}
+              GROUP BY 1, 2, 3),
 firsts AS (SELECT x.name, s.customer_id AS c, {user} AS u, min(x.first_at) AS at
            {seen} GROUP BY 1, 2, 3),
 begun AS (SELECT c, u, min(at) AS at FROM firsts GROUP BY 1, 2)
@@ -22,8 +23,13 @@ FROM uses JOIN firsts USING (name, c, u) JOIN begun USING (c, u)
 GROUP BY 1 ORDER BY 2 DESC, 1
 """
 
+_AMONG = """
+AND (s.customer_id, {user}) IN (SELECT s.customer_id, {user} {active}
+                                AND x.day BETWEEN %(first)s AND %(last)s)
+"""
+
 _ACTIVE = """
-SELECT count(*) FROM (SELECT DISTINCT s.customer_id, {user} {days}
+SELECT count(*) FROM (SELECT DISTINCT s.customer_id, {user} {active}
                       AND x.day BETWEEN %(first)s AND %(last)s) members
 """
 
@@ -32,17 +38,25 @@ def adoption(scope: Scope) -> dict[str, Any]:
     """{.., "active", "features": [{"event", "adopters", "breadth", "new_adopters",
     "events", "depth", "active_days", "median_first_use_s"}]}, the widest first.
 
-    active: members with any event on the scope's days. breadth: adopters / active.
+    active: members with any event on the scope's days that makes one active. breadth:
+    those of them who use it / active; adopters are counted among the active alone.
     depth: events per adopter; active_days: mean days of use per adopter.
     new_adopters: those whose first use ever is on the scope's days.
     median_first_use_s: seconds from a member's first event ever to their first use,
     over the adopters. An event filter narrows the features, never what is active.
     """
     anything = replace(scope, events=())
+    among = ""
+    if scope.qualifying.sql:
+        among = _AMONG.format(
+            user=scope.member_user, active=anything.source("cg_usage_day", active=True)
+        )
     parts = {
+        "among": among,
         "user": scope.member_user,
         "days": anything.source("cg_usage_day"),
         "seen": anything.source("an_usage_seen"),
+        "active": anything.source("cg_usage_day", active=True),
     }
     ((active,),) = fetch(_ACTIVE.format(**parts), scope.values)
     return {

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from analytics.usage import funnel as funnel_report
+from analytics.usage import qualifying
 from analytics.usage import retention as retention_report
 from analytics.usage.active import active
 from analytics.usage.adoption import adoption
@@ -19,6 +20,17 @@ from analytics.usage.lifecycle import lifecycle
 from analytics.usage.scope import INTERVALS, UNITS, choose, read_scope, refuse
 from churnguard.auth import organization_of
 from churnguard.schema import ERRORS
+
+
+class QualifyingEvents(serializers.Serializer):
+    """Which events make somebody active."""
+
+    mode = serializers.ChoiceField(
+        qualifying.MODES, help_text="Every event, only these, or all but these."
+    )
+    events = serializers.ListField(
+        child=serializers.CharField(max_length=255), required=False, max_length=500
+    )
 
 
 class Report(serializers.Serializer):
@@ -29,6 +41,9 @@ class Report(serializers.Serializer):
     # `from` is a word of Python, so these two are set by name.
     to = serializers.DateField(help_text="Last local day, inclusive.")
     as_of = serializers.DateTimeField()
+    qualifying = QualifyingEvents(
+        help_text="What counts as being active where the question names no events."
+    )
 
     def get_fields(self) -> dict[str, serializers.Field]:
         first = serializers.DateField(help_text="First local day.")
@@ -100,6 +115,7 @@ class FunnelStep(serializers.Serializer):
 
 class FunnelReport(Report):
     window_days = serializers.IntegerField()
+    exclude = serializers.ListField(child=serializers.CharField())
     members = serializers.IntegerField(help_text="Those who began.")
     completed = serializers.IntegerField()
     open = serializers.IntegerField(help_text="Their window still runs.")
@@ -212,6 +228,7 @@ class FunnelView(APIView):
         tags=["Usage"],
         parameters=[
             text("steps", "2 to 10 event names, commas between.", required=True),
+            text("exclude", "Events that end an attempt, commas between."),
             OpenApiParameter("window_days", int, description="1 to 366, default 7."),
             *(parameter for parameter in SCOPE if parameter.name != "event"),
         ],
@@ -258,6 +275,33 @@ class AdoptionView(APIView):
                 )
             )
         )
+
+
+class QualifyingView(APIView):
+    """Which events make a customer or user active; changing it needs the scope
+    admin."""
+
+    required_scope = {"PUT": "admin"}
+
+    @extend_schema(
+        operation_id="usage_settings",
+        tags=["Usage"],
+        responses={200: QualifyingEvents, **ERRORS},
+    )
+    def get(self, request: Request) -> Response:
+        return Response(qualifying.qualifying_of(organization_of(request)).body)
+
+    @extend_schema(
+        operation_id="usage_settings_change",
+        tags=["Usage"],
+        request=QualifyingEvents,
+        responses={200: QualifyingEvents, **ERRORS},
+    )
+    def put(self, request: Request) -> Response:
+        """Replace the choice; every report follows at once."""
+        chosen = qualifying.parse(request.data)
+        qualifying.save(request._request, organization_of(request), chosen)
+        return Response(chosen.body)
 
 
 def read_interval(query: Any) -> str:

@@ -3,7 +3,8 @@
 Events are ordered by time, then event id, then our key. An attempt begins at a first
 step and takes the earliest next step after the one before; an event is one step only.
 The member's attempt that counts is the first that completes; where none does, the
-first of those that went furthest. The window is elapsed time since the first step.
+first of those that went furthest. The window is elapsed time since the first step. An
+excluded event ends an attempt: no step after it is taken.
 """
 
 from __future__ import annotations
@@ -32,33 +33,38 @@ ORDER BY 1, 2, x.ts, x.event_id COLLATE "C", x.event_key
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """steps: event names in order, a name may repeat. Attempts begin on the scope's
-    days; their later steps may fall after them."""
+    """steps: event names in order, a name may repeat; exclude: none of them. Attempts
+    begin on the scope's days; their later steps may fall after them."""
 
     scope: Scope
     steps: tuple[str, ...]
     window_days: int = 7
+    exclude: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """times: of the steps taken, at least one."""
+    """times: of the steps taken, at least one. is_barred: an excluded event came."""
 
     times: tuple[datetime, ...]
+    is_barred: bool = False
 
 
 def read_question(scope: Scope, query: Any) -> Question:
-    """From request parameters steps (names with commas between, or repeated) and
-    window_days. Raises ConfigError naming the parameters that are not valid."""
+    """From request parameters steps and exclude (names with commas between, or
+    repeated) and window_days. Raises ConfigError naming the parameters that are not
+    valid."""
     fields: dict[str, str] = {}
-    given = query.getlist("steps")
-    parts = given[0].split(",") if len(given) == 1 else given
-    steps = tuple(part.strip() for part in parts if part.strip())
+    steps, exclude = _names(query, "steps"), _names(query, "exclude")
     if not 2 <= len(steps) <= MOST_STEPS or "\x00" in "".join(steps):
         fields["steps"] = f"2 to {MOST_STEPS} event names with commas between"
+    if len(exclude) > MOST_STEPS or "\x00" in "".join(exclude):
+        fields["exclude"] = f"at most {MOST_STEPS} event names with commas between"
+    elif set(exclude) & set(steps):
+        fields["exclude"] = "events that are no step"
     window_days = whole_number(query, "window_days", 7, MOST_WINDOW_DAYS, fields)
     refuse(fields)
-    return Question(scope, steps, window_days)
+    return Question(scope, steps, window_days, exclude)
 
 
 def funnel(question: Question) -> dict[str, Any]:
@@ -78,6 +84,7 @@ def funnel(question: Question) -> dict[str, Any]:
     return {
         **question.scope.head,
         "window_days": question.window_days,
+        "exclude": list(question.exclude),
         "members": len(attempts),
         "completed": reached[-1],
         "open": sum(_is_open(question, attempt) for attempt in attempts),
@@ -105,20 +112,25 @@ def best_attempt(
         positions.setdefault(name, []).append(i)
     starts, ends = _edges(question)
     window = timedelta(days=question.window_days)
+    barred = sorted(i for name in question.exclude for i in positions.get(name, ()))
     best: Attempt | None = None
     for start in positions.get(question.steps[0], []):
         began = events[start][1]
         if not starts <= began < ends:
             continue
         taken = [start]
+        at_bar = bisect_right(barred, start)
+        bar = barred[at_bar] if at_bar < len(barred) else len(events)
         for name in question.steps[1:]:
             places = positions.get(name, [])
             after = bisect_right(places, taken[-1])
-            if after == len(places) or events[places[after]][1] - began > window:
+            if after == len(places) or places[after] > bar:
+                break
+            if events[places[after]][1] - began > window:
                 break
             taken.append(places[after])
         if best is None or len(taken) > len(best.times):
-            best = Attempt(tuple(events[i][1] for i in taken))
+            best = Attempt(tuple(events[i][1] for i in taken), bar < len(events))
         if len(taken) == len(question.steps):
             break
     return best
@@ -127,7 +139,8 @@ def best_attempt(
 def _by_member(question: Question) -> Iterator[list[tuple[str, datetime]]]:
     """Each member's events of the steps, in order; read in chunks, so that memory
     holds one member at a time."""
-    scope = replace(question.scope, events=tuple(dict.fromkeys(question.steps)))
+    names = dict.fromkeys((*question.steps, *question.exclude))
+    scope = replace(question.scope, events=tuple(names))
     starts, ends = _edges(question)
     until = ends + timedelta(days=question.window_days, microseconds=1)
     values = {
@@ -142,6 +155,12 @@ def _by_member(question: Question) -> Iterator[list[tuple[str, datetime]]]:
             yield [(name, at) for _, _, name, at in rows]
 
 
+def _names(query: Any, parameter: str) -> tuple[str, ...]:
+    given = query.getlist(parameter)
+    parts = given[0].split(",") if len(given) == 1 else given
+    return tuple(part.strip() for part in parts if part.strip())
+
+
 def _edges(question: Question) -> tuple[datetime, datetime]:
     """When the first local day begins and the last one ends, in UTC."""
     scope = question.scope
@@ -154,7 +173,7 @@ def _edges(question: Question) -> tuple[datetime, datetime]:
 
 def _is_open(question: Question, attempt: Attempt) -> bool:
     window = timedelta(days=question.window_days)
-    unfinished = len(attempt.times) < len(question.steps)
+    unfinished = len(attempt.times) < len(question.steps) and not attempt.is_barred
     return unfinished and attempt.times[0] + window > question.scope.now
 
 

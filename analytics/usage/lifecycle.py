@@ -51,8 +51,8 @@ def lifecycle(scope: Scope, interval: str) -> dict[str, Any]:
         user=scope.member_user,
         bucket=BUCKET_SQL[interval].format(day="x.day"),
         birth=BUCKET_SQL[interval].format(day="day"),
-        days=scope.source("cg_usage_day"),
-        seen=scope.source("an_usage_seen"),
+        days=scope.source("cg_usage_day", active=True),
+        seen=scope.source("an_usage_seen", active=True),
     )
     values = {
         **whole.values,

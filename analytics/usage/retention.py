@@ -171,19 +171,21 @@ def _count(question: Question) -> tuple[dict[int, int], dict[int, dict[int, int]
     scope = question.scope
     bucket = BUCKET_SQL[question.interval]
     user = scope.member_user
-    returns = replace(scope, events=question.returns).source("cg_usage_day")
+    returns = replace(scope, events=question.returns).source(
+        "cg_usage_day", active=True
+    )
     returns = returns.replace("%(events)s", "%(returns)s")
     if question.counting == "birth":
         birth = _BIRTH.format(
             bucket=bucket.format(day="day"),
             user=user,
-            seen=scope.source("an_usage_seen"),
+            seen=scope.source("an_usage_seen", active=True),
         )
     else:
         birth = _RECURRING.format(
             bucket=bucket.format(day="x.day"),
             user=user,
-            days=scope.source("cg_usage_day") + " AND x.day <= %(today)s",
+            days=scope.source("cg_usage_day", active=True) + " AND x.day <= %(today)s",
         )
     shape = _CALENDAR if question.clock == "calendar" else _ROLLING
     hits = shape.format(

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from django.db import connection
 
 from analytics.segments.members import Members, read_members
+from analytics.usage.qualifying import EVERYTHING, Qualifying, qualifying_of
 from churnguard.errors import ConfigError
 from churnguard.models import Organization
 
@@ -34,6 +35,7 @@ BUCKET_SQL = {
 @dataclass(frozen=True, slots=True)
 class Scope:
     """first, last: local days, inclusive. events: names that count, () = all.
+    qualifying: what counts as being active where no events are named.
     segment: value of Customer.segment, "" = all. members: those of a saved segment,
     None = all. now: when the question is asked."""
 
@@ -45,6 +47,7 @@ class Scope:
     events: tuple[str, ...] = ()
     segment: str = ""
     members: Members | None = None
+    qualifying: Qualifying = EVERYTHING
 
     @property
     def zone(self) -> ZoneInfo:
@@ -61,15 +64,18 @@ class Scope:
             for n in range((self.last - self.first).days + 1)
         ]
 
-    def source(self, table: str) -> str:
+    def source(self, table: str, *, active: bool = False) -> str:
         """FROM and WHERE of rows `x` of a table with customer_source_id, narrowed to
-        this scope but for its days; the member is (s.customer_id, `member_user`)."""
+        this scope but for its days; the member is (s.customer_id, `member_user`).
+        active: only events that make somebody active, unless events are named."""
         where = ["x.organization_id = %(org)s"]
         join = "JOIN cg_customer_source s ON s.id = x.customer_source_id"
         if self.unit == "user":
             where.append("x.user_key <> ''")
         if self.events:
             where.append("x.name = ANY(%(events)s)")
+        elif active and self.qualifying.sql:
+            where.append(self.qualifying.sql)
         if self.segment:
             join += " JOIN cg_customer c ON c.id = s.customer_id"
             where.append("c.segment = %(segment)s")
@@ -88,6 +94,7 @@ class Scope:
             **(self.members.values if self.members else {}),
             "org": self.organization.pk,
             "events": list(self.events),
+            "qualifying": list(self.qualifying.events),
             "segment": self.segment,
             "first": self.first,
             "last": self.last,
@@ -105,6 +112,7 @@ class Scope:
             "from": self.first.isoformat(),
             "to": self.last.isoformat(),
             "as_of": self.now.isoformat(),
+            "qualifying": self.qualifying.body,
         }
 
 
@@ -135,7 +143,10 @@ def read_scope(
         fields["segment"] = "text without zero bytes"
     refuse(fields)
     members = read_members(organization, query.get("segment_id"), now)
-    return Scope(organization, unit, first, last, now, events, segment, members)
+    qualifying = qualifying_of(organization)
+    return Scope(
+        organization, unit, first, last, now, events, segment, members, qualifying
+    )
 
 
 def choose(
@@ -190,11 +201,14 @@ def fetch(sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
         return list(cur.fetchall())
 
 
-def first_usage_day(organization: Organization) -> date | None:
-    """The local day of the organisation's first usage; None before any."""
+def first_usage_day(scope: Scope) -> date | None:
+    """The local day of the organisation's first usage that makes somebody active; None
+    before any."""
+    narrow = f" AND {scope.qualifying.sql}" if scope.qualifying.sql else ""
     rows = fetch(
-        "SELECT min(day) FROM cg_usage_day WHERE organization_id = %(org)s",
-        {"org": organization.pk},
+        "SELECT min(x.day) FROM cg_usage_day x "
+        f"WHERE x.organization_id = %(org)s{narrow}",
+        scope.values,
     )
     first: date | None = rows[0][0]
     return first

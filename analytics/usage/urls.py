@@ -26,6 +26,16 @@ urlpatterns = [
         api.AdoptionView.as_view(),
         name="api-usage-adoption",
     ),
+    path(
+        "api/v1/analytics/usage/settings",
+        api.QualifyingView.as_view(),
+        name="api-usage-settings",
+    ),
+    path(
+        "usage/active/events/",
+        views.change_qualifying,
+        name="usage-qualifying",
+    ),
     path("usage/active/", views.active_page, name="usage-active"),
     path("usage/retention/", views.retention_page, name="usage-retention"),
     path("usage/funnel/", views.funnel_page, name="usage-funnel"),

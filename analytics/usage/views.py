@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from analytics import queries
 from analytics.segments import members as saved
 from analytics.usage import funnel as funnel_report
+from analytics.usage import qualifying
 from analytics.usage import retention as retention_report
 from analytics.usage.active import active
 from analytics.usage.adoption import adoption
 from analytics.usage.api import read_interval
 from analytics.usage.lifecycle import lifecycle
 from analytics.usage.scope import Scope, fetch, read_scope
-from churnguard.auth import org_view
+from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
 from churnguard.models import Organization
 
@@ -68,9 +71,27 @@ def active_page(request: HttpRequest) -> HttpResponse:
             "days": points[::-1],
             "frequency": report["frequency"],
             "has_data": any_active,
+            "can_admin": has_role(request, "admin"),
             "incomplete": not points[0]["mau_complete"] and any_active,
         },
     )
+
+
+@require_POST
+@org_view(role="admin")
+def change_qualifying(request: HttpRequest) -> HttpResponse:
+    """Choose the events that make somebody active."""
+    names = request.POST.getlist("events")
+    try:
+        chosen = qualifying.parse(
+            {"mode": request.POST.get("mode", ""), "events": names}
+        )
+    except ConfigError as exc:
+        messages.error(request, f"{exc.message} {'; '.join(exc.fields.values())}.")
+    else:
+        qualifying.save(request, request.organization, chosen)
+        messages.success(request, "The reports count by this choice now.")
+    return redirect("usage-active")
 
 
 @require_safe
@@ -91,6 +112,15 @@ def retention_page(request: HttpRequest) -> HttpResponse:
         problem,
         {
             "has_data": any(row["size"] for row in report["cohorts"]),
+            "rows": [
+                {
+                    **row,
+                    "cells": [
+                        {**cell, "heat": _heat(cell["share"])} for cell in row["cells"]
+                    ],
+                }
+                for row in report["cohorts"]
+            ],
             "returns": request.GET.get("return_event", ""),
             "choices": {
                 "mode": [("on", "In the interval"), ("on_or_after", "Then or later")],
@@ -111,7 +141,13 @@ def funnel_page(request: HttpRequest) -> HttpResponse:
 
     def report(scope: Scope, query: Any) -> dict[str, Any]:
         if not query.getlist("steps") or not asked:
-            return {**scope.head, "members": 0, "steps": [], "window_days": 7}
+            return {
+                **scope.head,
+                "members": 0,
+                "steps": [],
+                "window_days": 7,
+                "exclude": [],
+            }
         return funnel_report.funnel(funnel_report.read_question(scope, query))
 
     found, problem = _answer(request, 30, report)
@@ -125,6 +161,7 @@ def funnel_page(request: HttpRequest) -> HttpResponse:
         problem,
         {
             "slots": slots,
+            "exclude": request.GET.get("exclude", ""),
             "asked": asked and problem is None,
             "has_data": bool(found["members"]),
             "window_days": request.GET.get("window_days") or 7,
@@ -161,6 +198,11 @@ def adoption_page(request: HttpRequest) -> HttpResponse:
             ),
         },
     )
+
+
+def _heat(share: float | None) -> int:
+    """The step of a cell's shade, 0 to 10: nothing at all is 0, any share 1 or more."""
+    return math.ceil(share * 10) if share else 0
 
 
 def _answer(

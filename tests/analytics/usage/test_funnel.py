@@ -34,6 +34,7 @@ def expected(
     window_days: int,
     first: date,
     last: date,
+    exclude: list[str] | None = None,
 ) -> tuple[list[int], list[float | None]]:
     """(members that reached each step, median seconds from the step before)."""
     journeys: dict[Any, list[Event]] = defaultdict(list)
@@ -50,7 +51,7 @@ def expected(
                 continue
             times = [start.at]
             for event in journey[i + 1 :]:
-                if len(times) == len(steps):
+                if len(times) == len(steps) or event.name in (exclude or ()):
                     break
                 late = event.at - start.at > timedelta(days=window_days)
                 if event.name == steps[len(times)] and not late:
@@ -105,6 +106,30 @@ def test_every_step_of_online_retail_equals_the_reference(
     assert found["open"] == 0
 
 
+@pytest.mark.parametrize("unit", ["customer", "user"])
+def test_exclusion_on_online_retail_equals_the_reference(
+    retail: Retail, unit: str
+) -> None:
+    found = ask(
+        retail.org,
+        NOW,
+        f"unit={unit}&from=2010-02-01&to=2011-06-30&steps=order,order,order"
+        "&window_days=60&exclude=return",
+    )
+
+    assert figures(found) == expected(
+        retail.events,
+        unit,
+        retail.zone,
+        ["order"] * 3,
+        60,
+        date(2010, 2, 1),
+        date(2011, 6, 30),
+        ["return"],
+    )
+    assert found["completed"] > 20
+
+
 def at(hour: float) -> datetime:
     return datetime(2026, 3, 1, tzinfo=UTC) + timedelta(hours=hour)
 
@@ -136,6 +161,40 @@ def test_the_first_completed_attempt_counts(org: Organization) -> None:
 
 
 @pytest.mark.django_db
+def test_an_excluded_event_ends_the_attempt_and_another_may_begin(
+    org: Organization,
+) -> None:
+    store_and_fold(
+        org,
+        [
+            Event("ended", "", "a", at(1), "1"),
+            Event("ended", "", "refund", at(2), "2"),
+            Event("ended", "", "b", at(3), "3"),
+            Event("again", "", "a", at(1), "1"),
+            Event("again", "", "refund", at(2), "2"),
+            Event("again", "", "a", at(3), "3"),
+            Event("again", "", "b", at(4), "4"),
+            Event("before", "", "refund", at(1), "1"),
+            Event("before", "", "a", at(2), "2"),
+            Event("before", "", "b", at(3), "3"),
+            Event("before", "", "refund", at(4), "4"),
+            Event("open", "", "a", at(40), "1"),
+        ],
+    )
+    query = "from=2026-03-01&to=2026-03-03&steps=a,b&window_days=1"
+
+    found = ask(org, at(50), f"{query}&exclude=refund")
+
+    assert [s["members"] for s in found["steps"]] == [4, 2]
+    assert found["exclude"] == ["refund"]
+    assert found["open"] == 1
+    assert ask(org, at(50), query)["completed"] == 3
+    with pytest.raises(ConfigError) as caught:
+        ask(org, at(50), f"{query}&exclude=b")
+    assert caught.value.fields == {"exclude": "events that are no step"}
+
+
+@pytest.mark.django_db
 def test_bad_steps_are_named(org: Organization) -> None:
     for query in ("", "steps=a", "steps=" + ",".join("abcdefghijk")):
         with pytest.raises(ConfigError) as caught:
@@ -157,7 +216,7 @@ def test_bad_steps_are_named(org: Organization) -> None:
         st.tuples(
             st.sampled_from("xy"),
             st.sampled_from(["", "u1"]),
-            st.sampled_from("abc"),
+            st.sampled_from("abcde"),
             st.integers(0, 60),
         ),
         min_size=1,
@@ -166,12 +225,14 @@ def test_bad_steps_are_named(org: Organization) -> None:
     unit=st.sampled_from(["customer", "user"]),
     steps=st.lists(st.sampled_from("abc"), min_size=2, max_size=4),
     window_days=st.integers(1, 4),
+    exclude=st.sampled_from([[], ["d"], ["d", "e"]]),
 )
 def test_random_histories_equal_the_reference(
     rows: list[tuple[str, str, str, int]],
     unit: str,
     steps: list[str],
     window_days: int,
+    exclude: list[str],
 ) -> None:
     org = Organization.objects.create(name="Random", timezone="America/New_York")
     events = [
@@ -184,7 +245,7 @@ def test_random_histories_equal_the_reference(
         org,
         at(1000),
         f"unit={unit}&from=2026-03-02&to=2026-03-07&steps={','.join(steps)}"
-        f"&window_days={window_days}",
+        f"&window_days={window_days}&exclude={','.join(exclude)}",
     )
 
     assert figures(found) == expected(
@@ -195,4 +256,5 @@ def test_random_histories_equal_the_reference(
         window_days,
         date(2026, 3, 2),
         date(2026, 3, 7),
+        exclude,
     )
