@@ -61,15 +61,11 @@ def start_of(day: date, interval: str) -> date:
     return day.replace(day=1) if interval == "month" else day
 
 
-def next_start(start: date, interval: str, n: int = 1) -> date:
-    """The first day of the n-th bucket after the one that begins at `start`."""
-    if interval == "day":
-        return start + timedelta(days=n)
-    if interval == "week":
-        return start + timedelta(weeks=n)
-    for _ in range(n):
-        start = (start + timedelta(days=31)).replace(day=1)
-    return start
+def next_start(start: date, interval: str) -> date:
+    """The first day of the bucket after the one that begins at `start`."""
+    if interval == "month":
+        return (start + timedelta(days=31)).replace(day=1)
+    return start + timedelta(days=1 if interval == "day" else 7)
 
 
 def retention_cells(
@@ -94,18 +90,23 @@ def retention_cells(
         for at in [min(times)] if counting == "birth" else times:
             cohorts[start_of(at.astimezone(zone).date(), interval)].add(who)
     length = timedelta(days={"day": 1, "week": 7, "month": 30}[interval])
+    buckets = {
+        who: {start_of(at.astimezone(zone).date(), interval) for at in times}
+        for who, times in came.items()
+    }
+    latest = max((max(met) for met in buckets.values()), default=date.min)
     rows = []
     for start in starts:
-        position = {next_start(start, interval, n): n for n in range(800)}
+        position: dict[date, int] = {}
+        bucket = start
+        while bucket <= latest:
+            position[bucket] = len(position)
+            bucket = next_start(bucket, interval)
         counts = [0] * intervals
         for who in cohorts[start]:
             if clock == "calendar":
-                hits = {
-                    position[bucket]
-                    for at in came.get(who, [])
-                    if (bucket := start_of(at.astimezone(zone).date(), interval))
-                    in position
-                }
+                met = buckets.get(who, set())
+                hits = {position[bucket] for bucket in met if bucket in position}
             else:
                 born = min(begun[who])
                 hits = {(at - born) // length for at in came.get(who, [])}
