@@ -13,10 +13,9 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from churnguard import metrics
 from integrations.ingest.answers import IngestError, Receipt
@@ -37,11 +36,19 @@ _REPORT_EVERY_S = 10.0
 Outcome = Receipt | IngestError
 
 
-@dataclass(slots=True)
+class Listener(Protocol):
+    """Who is told what became of submissions."""
+
+    def hear(self, outcomes: list[tuple[Submission, Outcome]]) -> None:
+        """Called from a writer thread, with several at a time."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
 class Submission:
     """A decoded request on its way into the database.
 
-    done: called from a writer thread, once, with the receipt or the refusal.
+    listener: hears once of each submission, the receipt or the refusal.
     """
 
     org_id: int
@@ -49,7 +56,7 @@ class Submission:
     decoded: Decoded
     nbytes: int
     received_at: datetime
-    done: Callable[[Outcome], None]
+    listener: Listener
     cancelled: bool = False
 
 
@@ -83,7 +90,7 @@ class Committer:
 
     def __init__(self, threads: int = THREADS) -> None:
         self._count = threads
-        self._queue: queue.SimpleQueue[Submission | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Submission] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._closing = False
@@ -92,6 +99,15 @@ class Committer:
 
     def submit(self, submission: Submission) -> None:
         """Queue it. Raises IngestError (503) when too much is waiting already."""
+        self.admit(submission)
+        self.hand_over([submission])
+
+    def hand_over(self, admitted: list[Submission]) -> None:
+        """Queue what has been admitted, each submission once."""
+        self._queue.put(admitted)
+
+    def admit(self, submission: Submission) -> None:
+        """Count it in; `hand_over` has to follow. Raises as `submit` does."""
         records = submission.decoded.count
         with self._lock:
             if self._closing:
@@ -115,7 +131,6 @@ class Committer:
             self._count_waiting(submission, 1)
             if not self._threads:
                 self._start()
-        self._queue.put(submission)
 
     def drain(self, timeout_s: float = 20.0) -> None:
         """Store what waits, then stop the threads. A later submission starts anew."""
@@ -155,8 +170,8 @@ class Committer:
         first = self._queue.get()
         if first is None:
             return group, True
-        group.append(first)
-        records = first.decoded.count
+        group += first
+        records = sum(each.decoded.count for each in first)
         while records < _GROUP_RECORDS and len(group) < _GROUP_REQUESTS:
             try:
                 more = self._queue.get_nowait()
@@ -164,8 +179,8 @@ class Committer:
                 break
             if more is None:
                 return group, True
-            group.append(more)
-            records += more.decoded.count
+            group += more
+            records += sum(each.decoded.count for each in more)
         return group, False
 
     def _commit(self, store: Store, group: list[Submission]) -> None:
@@ -191,8 +206,11 @@ class Committer:
                     duplicates=outcome.duplicates,
                     quarantined=outcome.quarantined,
                 )
+        heard: dict[int, list[tuple[Submission, Outcome]]] = {}
         for submission, outcome in zip(wanted, outcomes, strict=True):
-            submission.done(outcome)
+            heard.setdefault(id(submission.listener), []).append((submission, outcome))
+        for pairs in heard.values():
+            pairs[0][0].listener.hear(pairs)
 
     def _note(
         self, store: Store, group: list[Submission], outcomes: list[Outcome]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -100,39 +101,83 @@ async def _handle(scope: dict[str, Any], receive: Any) -> Answer:
         decoded, received_at = await asyncio.to_thread(build)
     else:
         decoded, received_at = build()
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Outcome] = loop.create_future()
+    counter = _counter_of(asyncio.get_running_loop())
     submission = Submission(
         org_id=access.org_id,
         source_name=name,
         decoded=decoded,
         nbytes=reader.received,
         received_at=received_at,
-        done=partial(_tell, loop, future),
+        listener=counter,
     )
-    committer().submit(submission)
-    # A timer of the loop costs a tenth of asyncio.wait_for.
-    timer = loop.call_later(flow.COMMIT_WAIT_S, _resolve, future, flow.too_slow())
-    outcome = await future
-    timer.cancel()
+    outcome = await counter.submit(submission)
     submission.cancelled = True
     return outcome.answer()
 
 
-def _tell(
-    loop: asyncio.AbstractEventLoop, future: asyncio.Future[Outcome], outcome: Outcome
-) -> None:
-    """Hand the outcome over from a writer thread to the loop of the request."""
-    try:
-        loop.call_soon_threadsafe(_resolve, future, outcome)
-    except RuntimeError:
-        # The loop has ended; nobody waits any more.
-        log.info("ingest.unheard")
+class _Counter:
+    """The requests of one event loop that wait for their commit.
+
+    What the loop finds ready in one turn goes to the writers in one piece, and what
+    they committed comes back in one: waking a thread costs more than a request.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Weak, or `_counters` would keep every loop for ever.
+        self._loop = weakref.ref(loop)
+        self._gathered: list[Submission] = []
+        self._waiting: dict[Submission, asyncio.Future[Outcome]] = {}
+
+    async def submit(self, submission: Submission) -> Outcome:
+        """What became of it. Raises IngestError (503) when it cannot be queued."""
+        committer().admit(submission)
+        loop = asyncio.get_running_loop()
+        if not self._gathered:
+            loop.call_soon(self._hand_over)
+        self._gathered.append(submission)
+        future: asyncio.Future[Outcome] = loop.create_future()
+        self._waiting[submission] = future
+        # A timer of the loop costs a tenth of asyncio.wait_for.
+        timer = loop.call_later(flow.COMMIT_WAIT_S, self._give_up, submission)
+        try:
+            return await future
+        finally:
+            timer.cancel()
+            self._waiting.pop(submission, None)
+
+    def hear(self, outcomes: list[tuple[Submission, Outcome]]) -> None:
+        loop = self._loop()
+        try:
+            if loop is not None:
+                loop.call_soon_threadsafe(self._resolve, outcomes)
+        except RuntimeError:
+            # The loop has ended; nobody waits any more.
+            log.info("ingest.unheard")
+
+    def _hand_over(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        committer().hand_over(gathered)
+
+    def _give_up(self, submission: Submission) -> None:
+        self._resolve([(submission, flow.too_slow())])
+
+    def _resolve(self, outcomes: list[tuple[Submission, Outcome]]) -> None:
+        for submission, outcome in outcomes:
+            future = self._waiting.pop(submission, None)
+            if future is not None and not future.done():
+                future.set_result(outcome)
 
 
-def _resolve(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
-    if not future.done():
-        future.set_result(outcome)
+_counters: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Counter] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def _counter_of(loop: asyncio.AbstractEventLoop) -> _Counter:
+    found = _counters.get(loop)
+    if found is None:
+        found = _counters[loop] = _Counter(loop)
+    return found
 
 
 async def _authenticate(authorization: str, x_api_key: str) -> Access:

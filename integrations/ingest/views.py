@@ -71,6 +71,17 @@ class IngestRecordSerializer(serializers.Serializer[Any]):
     id = serializers.CharField(required=False, help_text="Of types other than event.")
 
 
+class _Waiting:
+    """The thread of one request."""
+
+    def __init__(self) -> None:
+        self.future: Future[Outcome] = Future()
+
+    def hear(self, outcomes: list[tuple[Submission, Outcome]]) -> None:
+        ((_submission, outcome),) = outcomes
+        self.future.set_result(outcome)
+
+
 class _AnyAccept(BaseContentNegotiation):
     """The answer is JSON, whatever the client would like."""
 
@@ -166,18 +177,18 @@ class IngestView(APIView):
         while chunk := http.read(_CHUNK):
             reader.feed(chunk)
         decoded, received_at = flow.build(reader.finish(), ndjson=ndjson, key_id=key_id)
-        future: Future[Outcome] = Future()
+        waiting = _Waiting()
         submission = Submission(
             org_id=organization.pk,
             source_name=source_system,
             decoded=decoded,
             nbytes=reader.received,
             received_at=received_at,
-            done=future.set_result,
+            listener=waiting,
         )
         committer().submit(submission)
         try:
-            return future.result(flow.COMMIT_WAIT_S).answer()
+            return waiting.future.result(flow.COMMIT_WAIT_S).answer()
         except FutureTimeoutError as exc:
             submission.cancelled = True
             raise flow.too_slow() from exc

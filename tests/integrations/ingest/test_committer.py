@@ -37,8 +37,8 @@ class Waiting:
         self._heard = threading.Event()
         self._outcome: Outcome | None = None
 
-    def hear(self, outcome: Outcome) -> None:
-        self._outcome = outcome
+    def hear(self, outcomes: list[tuple[Submission, Outcome]]) -> None:
+        ((_submission, self._outcome),) = outcomes
         self._heard.set()
 
     def outcome(self) -> Outcome:
@@ -69,7 +69,7 @@ def submit(writer: Committer, shop: Organization) -> Submit:
                 decoded=decode(body, ndjson=False, received_at=now, max_records=10**5),
                 nbytes=len(body),
                 received_at=now,
-                done=waiting.hear,
+                listener=waiting,
             )
         )
         return waiting
@@ -99,18 +99,19 @@ def receipts(waiting: list[Waiting]) -> list[tuple[int, int, int]]:
 def hold_writer(writer: Committer, org: Organization) -> tuple[Any, Waiting]:
     """Keep the writer busy: (release, the outcome of the request that keeps it so)."""
     go_on = threading.Event()
-    waiting = Waiting()
 
-    def block(outcome: Outcome) -> None:
-        waiting.hear(outcome)
-        assert go_on.wait(30)
+    class Held(Waiting):
+        def hear(self, outcomes: list[tuple[Submission, Outcome]]) -> None:
+            super().hear(outcomes)
+            assert go_on.wait(30)
 
+    held = Held()
     now = datetime.now(UTC)
     body = as_bytes(event("held"))
     decoded = decode(body, ndjson=False, received_at=now, max_records=1)
-    writer.submit(Submission(org.pk, "held", decoded, len(body), now, block))
-    waiting.outcome()
-    return go_on.set, waiting
+    writer.submit(Submission(org.pk, "held", decoded, len(body), now, held))
+    held.outcome()
+    return go_on.set, held
 
 
 def test_what_waits_together_is_one_ledger_line_per_source(
@@ -188,7 +189,7 @@ def test_a_bad_request_does_not_hurt_its_neighbours(
     )
     before = submit(event("a"))
     bad = Waiting()
-    writer.submit(Submission(shop.pk, "web", unstorable, 1, now, bad.hear))
+    writer.submit(Submission(shop.pk, "web", unstorable, 1, now, bad))
     unknown_org = submit(event("b"), org_id=10**9)
     after = submit(event("c"))
     release()
