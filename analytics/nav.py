@@ -7,6 +7,7 @@ NAV = [
     ("Customers", "Usage trends", "usage", 30),
     ("Customers", "Revenue", "revenue", 40),
     ("Customers", "Support", "support", 45),
+    ("Customers", "Analyses", "analyses", 50),
     ("Customers", "Identity", "identity", 60),
     ("Settings", "Health definition", "health-definition", 79),
 ]

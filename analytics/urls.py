@@ -3,6 +3,7 @@
 from django.urls import include, path
 
 from analytics import api, views
+from analytics.analyses import urls as analyses_urls
 from analytics.definitions import urls as definition_urls
 from analytics.identity import urls as identity_urls
 from analytics.predict import urls as predict_urls
@@ -22,6 +23,7 @@ urlpatterns = [
         name="api-usage-trends",
     ),
     *definition_urls.urlpatterns,
+    *analyses_urls.urlpatterns,
     *identity_urls.urlpatterns,
     *predict_urls.urlpatterns,
     *revenue_urls.urlpatterns,

@@ -74,6 +74,7 @@ NAV_ICONS: dict[str, str] = {
     "Revenue": "revenue",
     "Segments": "segments",
     "Support": "ticket",
+    "Analyses": "chart",
     "Identity": "members",
     "Integrations": "integrations",
     "Sync activity": "sync",

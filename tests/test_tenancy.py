@@ -21,6 +21,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from analytics.definitions.models import DefinitionCheck
 from analytics.models import (
+    AnalysisRun,
     IdentityDecision,
     IdentityReview,
     PersonDecision,
@@ -219,6 +220,16 @@ def extra_objects(org: Organization, customer: Customer) -> dict[str, str]:
     return {
         "person_id": person.public_id,
         "customer_segment": "all",
+        "analysis_id": str(
+            AnalysisRun.objects.create(
+                organization=org,
+                kind="daily",
+                scheduled_for=datetime.now(UTC),
+                period_start=datetime.now(UTC),
+                period_end=datetime.now(UTC),
+                error=CANARY,
+            ).pk
+        ),
         "check_id": check.public_id,
         "segment_id": segment.public_id,
         "decision_id": str(decision.pk),
