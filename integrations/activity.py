@@ -48,7 +48,7 @@ WHERE s.organization_id = %s
 GROUP BY 1
 """
 _SUMS = """
-SELECT count(*), {sums} FROM cg_batch WHERE source_id = %s
+SELECT coalesce(sum(lines), 0)::bigint, {sums} FROM cg_batch WHERE source_id = %s
 """
 
 

@@ -51,7 +51,8 @@ _COUNTS = (
 )
 
 _LEDGER = f"""
-SELECT max(received_at), max(newest_at), count(*), coalesce(sum(events), 0),
+SELECT max(received_at), max(newest_at), coalesce(sum(lines), 0),
+    coalesce(sum(events), 0),
     {", ".join(f"coalesce(sum({name}), 0)" for name in _COUNTS)},
     {
     ", ".join(

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import connection
 
+from monitoring import compaction
+
 log = logging.getLogger(__name__)
 
 STEP = 5000
@@ -28,10 +30,11 @@ RULES: tuple[tuple[str, str, timedelta], ...] = (
 
 
 def tick(now: datetime | None = None) -> int:
-    """Loop: delete one step of each table. Returns the rows deleted, so that it is
-    called again at once while there are more. Idempotent; several may run."""
+    """Loop: delete one step of each table and merge old ledger lines. Returns the rows
+    that went, so that it is called again at once while there are more. Idempotent;
+    several may run."""
     at = now or datetime.now(UTC)
-    total = 0
+    total = compaction.tick(at)
     for table, condition, kept in RULES:
         with connection.cursor() as cur:
             cur.execute(

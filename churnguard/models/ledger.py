@@ -38,6 +38,9 @@ class Batch(models.Model):
     """Newest event or source time in the batch, for lag."""
     received_at = models.DateTimeField()
     folded_at = models.DateTimeField(null=True)
+    lines = models.IntegerField(db_default=1)
+    """Transactions it stands for; many after `monitoring.compaction`. The events of
+    the others still carry their numbers, all greater than the id of this line."""
 
     class Meta:
         db_table = "cg_batch"
