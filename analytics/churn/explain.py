@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from analytics.churn.threads import limited_threads
+
 FloatArray = NDArray[np.float64]
 Predict = Callable[[FloatArray], FloatArray]
 Hook = Callable[[float, float], str]
@@ -84,12 +86,17 @@ def explain(
     if reference is None:
         reference = segment_reference(x)
     base_rows = np.broadcast_to(reference, x.shape)
-    blocks = [
-        _explain_block(
-            log_odds, x[at : at + BLOCK_ROWS], base_rows[at : at + BLOCK_ROWS], members
-        )
-        for at in range(0, len(x), BLOCK_ROWS)
-    ]
+    # Around the hundred forecasts, not around each of them.
+    with limited_threads():
+        blocks = [
+            _explain_block(
+                log_odds,
+                x[at : at + BLOCK_ROWS],
+                base_rows[at : at + BLOCK_ROWS],
+                members,
+            )
+            for at in range(0, len(x), BLOCK_ROWS)
+        ]
     base, top, by_group, by_feature = (
         np.concatenate(parts) for parts in zip(*blocks, strict=True)
     )

@@ -13,7 +13,8 @@ from rest_framework.views import APIView
 from analytics.predict import jobs, monitor, queries, truth
 from analytics.predict.label_api import ChurnLabel
 from analytics.predict.models import ModelVersion, TrainingJob
-from analytics.queries import find_customer
+from analytics.predict.narrowing import read_narrow
+from analytics.queries import BANDS, find_customer
 from churnguard import audit
 from churnguard.api import page_limit
 from churnguard.auth import organization_of
@@ -214,6 +215,12 @@ class PredictionsView(APIView):
             OpenApiParameter(
                 "order", str, enum=tuple(queries.ORDERS), description="Default risk."
             ),
+            OpenApiParameter("q", str, description="Part of name or domain."),
+            OpenApiParameter("band", str, enum=BANDS, description="Health band."),
+            OpenApiParameter("min_probability", float, description="0 to 1."),
+            OpenApiParameter(
+                "min_risk_minor", int, description="Smallest revenue at risk."
+            ),
             *PAGE,
         ],
         responses={200: PredictionPage, **ERRORS},
@@ -221,15 +228,19 @@ class PredictionsView(APIView):
     def get(self, request: Request, customer_segment: str) -> Response:
         organization = organization_of(request)
         query = request.query_params
+        narrow = read_narrow(query)
         state = queries.get_state(organization)
         results, after = queries.list_predictions(
             organization,
             customer_segment,
+            narrow=narrow,
             order=query.get("order") or "risk",
             cursor=query.get("cursor"),
             limit=page_limit(query.get("limit")),
         )
-        risk = queries.revenue_at_risk(organization, customer_segment, state.model)
+        risk = queries.revenue_at_risk(
+            organization, customer_segment, state.model, narrow
+        )
         return Response(
             {
                 "results": results,

@@ -22,6 +22,7 @@ from analytics.predict import (
     store,
 )
 from analytics.predict.models import ModelVersion, Prediction, TrainingJob
+from analytics.predict.narrowing import Narrow
 from analytics.segments.members import read_members
 from churnguard.api import decode_cursor, encode_cursor
 from churnguard.errors import ConfigError
@@ -31,6 +32,9 @@ ORDERS = {"risk": "churn_probability", "money": "risk_minor"}
 BUILT_IN = ("all", "at_risk", "high_risk")
 HIGH_PROBABILITY = 0.5
 TOP_SHARE = 0.1
+ANYBODY = Narrow()
+HEAVY = tuple(f"model__{name}" for name in ("blob", "hazard", "bins", "tested"))
+"""Columns of a model that no list shows."""
 DRAWS = 1_000
 SIMULATED = 2_000
 """Accounts simulated one by one, the largest first; the many small ones together are
@@ -75,6 +79,7 @@ def get_state(organization: Organization) -> State:
     job = (
         TrainingJob.objects.filter(organization=organization)
         .select_related("model")
+        .defer(*HEAVY)
         .order_by("-id")
         .first()
     )
@@ -91,13 +96,17 @@ def get_state(organization: Organization) -> State:
     return State("no_model", message, None, job)
 
 
-def scored_customers(organization: Organization, segment: str) -> QuerySet[Customer]:
+def scored_customers(
+    organization: Organization, segment: str, narrow: Narrow = ANYBODY
+) -> QuerySet[Customer]:
     """The scored customers of a built-in or saved segment (id or slug), unordered.
     Raises ConfigError for a segment that does not exist."""
-    rows = Customer.objects.filter(
-        organization=organization,
-        merged_into__isnull=True,
-        churn_probability__isnull=False,
+    rows = narrow.apply(
+        Customer.objects.filter(
+            organization=organization,
+            merged_into__isnull=True,
+            churn_probability__isnull=False,
+        )
     )
     kind, colon, name = segment.partition(":")
     if segment == "all":
@@ -128,6 +137,7 @@ def list_predictions(
     organization: Organization,
     segment: str,
     *,
+    narrow: Narrow = ANYBODY,
     order: str = "risk",
     cursor: str | None = None,
     limit: int = 50,
@@ -139,7 +149,7 @@ def list_predictions(
             code="invalid",
             fields={"order": f"one of {', '.join(ORDERS)}"},
         )
-    rows = scored_customers(organization, segment).annotate(
+    rows = scored_customers(organization, segment, narrow).annotate(
         sort_by=Coalesce(F(ORDERS[order]), Value(-1), output_field=FloatField())
     )
     if cursor:
@@ -165,6 +175,7 @@ def get_prediction(organization: Organization, customer: Customer) -> dict[str, 
         Prediction.objects.filter(customer=customer, organization=organization)
         .filter(model__state="champion")
         .select_related("model")
+        .defer(*HEAVY)
         .order_by("-cutoff")
         .first()
     )
@@ -189,12 +200,15 @@ def get_prediction(organization: Organization, customer: Customer) -> dict[str, 
 
 
 def revenue_at_risk(
-    organization: Organization, segment: str, model: ModelVersion | None
+    organization: Organization,
+    segment: str,
+    model: ModelVersion | None,
+    narrow: Narrow = ANYBODY,
 ) -> RevenueAtRisk:
     """Expected loss of a segment with its 5-95% range by simulated departures."""
     months = model.months_at_stake if model else 12.0
     table = np.array(
-        scored_customers(organization, segment)
+        scored_customers(organization, segment, narrow)
         .filter(mrr_minor__gt=0)
         .values_list("churn_probability", "mrr_minor", "risk_minor"),
         dtype=np.float64,
@@ -299,6 +313,7 @@ def _bodies(
             model__state="champion",
         )
         .select_related("model")
+        .defer(*HEAVY)
         .order_by("cutoff")
     }
     return [

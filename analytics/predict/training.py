@@ -24,6 +24,7 @@ from analytics.churn import (
     model,
     trees,
 )
+from analytics.churn.threads import limited_threads
 from analytics.predict import evidence, snapshots
 from analytics.predict.features import GROUPS, NAMES
 from analytics.predict.models import LabelDefinition
@@ -88,6 +89,11 @@ class NotEnoughOutcomesError(ConfigError):
 
 def train(cohorts: list[Cohort], label: LabelDefinition, *, seed: int = 0) -> Trained:
     """The model for these matured cohorts. Raises NotEnoughOutcomesError."""
+    with limited_threads():
+        return _train(cohorts, label, seed)
+
+
+def _train(cohorts: list[Cohort], label: LabelDefinition, seed: int) -> Trained:
     churners = _distinct_churners(cohorts)
     if not cohorts or churners == 0:
         raise NotEnoughOutcomesError(

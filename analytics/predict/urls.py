@@ -32,6 +32,7 @@ urlpatterns = [
         name="api-churn-definition-preview",
     ),
     path("risk/", views.risk, name="risk"),
+    path("risk/export.csv", views.export, name="risk-export"),
     path("risk/<str:customer_id>/drivers/", views.drivers, name="risk-drivers"),
     path("model/", views.model, name="model"),
     path("model/definition/", label_views.definition, name="churn-definition"),

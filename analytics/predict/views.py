@@ -15,8 +15,9 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from analytics import queries as customers
-from analytics.predict import jobs, labelling, monitor, queries, sentences, truth
+from analytics.predict import jobs, labelling, monitor, queries, sentences, table, truth
 from analytics.predict.models import ModelVersion
+from analytics.predict.narrowing import read_narrow
 from analytics.segments import members as saved
 from churnguard import audit
 from churnguard.api import page_limit
@@ -24,6 +25,7 @@ from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
 from churnguard.models import Organization
 
+PROBABILITIES = (0.05, 0.1, 0.2, 0.5)
 SIZE = 300
 """Side of the reliability diagram in SVG units."""
 
@@ -35,20 +37,22 @@ def risk(request: HttpRequest) -> HttpResponse:
     organization = request.organization
     segment = request.GET.get("segment") or "all"
     order = request.GET.get("order") or "risk"
-    problem = None
+    problem, narrow = None, queries.ANYBODY
     try:
+        narrow = read_narrow(request.GET)
         rows, after = queries.list_predictions(
             organization,
             segment,
+            narrow=narrow,
             order=order,
             cursor=request.GET.get("after"),
             limit=page_limit(request.GET.get("limit")),
         )
     except ConfigError as exc:
-        problem, segment, order = exc, "all", "risk"
+        problem, segment, order, narrow = exc, "all", "risk", queries.ANYBODY
         rows, after = queries.list_predictions(organization, segment)
     state = queries.get_state(organization)
-    scored = queries.scored_customers(organization, segment).count()
+    scored = queries.scored_customers(organization, segment, narrow).count()
     return render(
         request,
         "analytics/risk.html",
@@ -57,9 +61,14 @@ def risk(request: HttpRequest) -> HttpResponse:
             "after": after,
             "segment": segment,
             "order": order,
+            "narrow": narrow,
+            "bands": customers.BANDS,
+            "steps": PROBABILITIES,
             "problem": problem,
             "state": state,
-            "money": queries.revenue_at_risk(organization, segment, state.model),
+            "money": queries.revenue_at_risk(
+                organization, segment, state.model, narrow
+            ),
             "scored": scored,
             "high": queries.scored_customers(organization, "high_risk").count(),
             "choices": _choices(request),
@@ -69,6 +78,26 @@ def risk(request: HttpRequest) -> HttpResponse:
         },
         status=400 if problem else 200,
     )
+
+
+@require_safe
+@org_view
+def export(request: HttpRequest) -> HttpResponse:
+    """The list with the same filters as CSV, at most 50,000 accounts."""
+    organization = request.organization
+    try:
+        text = table.write_csv(
+            organization,
+            request.GET.get("segment") or "all",
+            narrow=read_narrow(request.GET),
+            order=request.GET.get("order") or "risk",
+        )
+    except ConfigError:
+        # The page of these parameters says what is wrong with them.
+        return redirect(f"{reverse('risk')}?{request.GET.urlencode()}")
+    answer = HttpResponse(text, content_type="text/csv; charset=utf-8")
+    answer["Content-Disposition"] = 'attachment; filename="churn-risk.csv"'
+    return answer
 
 
 @require_safe
