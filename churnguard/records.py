@@ -103,7 +103,8 @@ class SubscriptionRecord(Record, frozen=True, kw_only=True):
 
 class InvoiceRecord(Record, frozen=True, kw_only=True):
     """status: draft, open, paid, void, uncollectible. lines: list of
-    {amount_minor, currency, period_start, period_end, description, proration}."""
+    {amount_minor, currency, period_start, period_end, description, proration}, and
+    usage: true where the line charges what was used."""
 
     TYPE: ClassVar[str] = "invoice"
     customer_id: str | None = None

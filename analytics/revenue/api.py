@@ -52,7 +52,11 @@ class RevenuePeriod(serializers.Serializer):
     net_churn_without_reactivation = serializers.FloatField(allow_null=True)
     logo_churn = serializers.FloatField(allow_null=True)
     quick_ratio = serializers.FloatField(allow_null=True)
+    quick_ratio_with_reactivation = serializers.FloatField(allow_null=True)
     arpa_minor = serializers.IntegerField(allow_null=True)
+    ltv_minor = serializers.IntegerField(
+        allow_null=True, help_text="ARPA x gross margin / logo churn a month."
+    )
     arr_minor = serializers.IntegerField()
 
 
@@ -70,6 +74,11 @@ class MissingRate(serializers.Serializer):
     currency = serializers.CharField()
     mrr_minor = serializers.IntegerField(help_text="In this currency.")
     customers = serializers.IntegerField()
+
+
+class MissingBilled(serializers.Serializer):
+    currency = serializers.CharField()
+    billed_minor = serializers.IntegerField(help_text="In this currency.")
 
 
 class RevenueDifference(serializers.Serializer):
@@ -94,6 +103,36 @@ class RevenueSettings(serializers.Serializer):
         help_text="Lost when the service ends, or when cancellation is asked for.",
     )
 
+    logo_churn = serializers.ChoiceField(
+        policy.LOGO_CHURNS,
+        default="start",
+        help_text="Lost customers as a share of those at the start, or of these and "
+        "those who joined.",
+    )
+    gross_margin_pct = serializers.IntegerField(
+        min_value=0, max_value=100, default=100, help_text="For the lifetime value."
+    )
+    usage_mean_months = serializers.IntegerField(
+        min_value=1,
+        max_value=policy.USAGE_MONTHS_MOST,
+        default=3,
+        help_text="Whole months behind the mean of revenue by use.",
+    )
+
+
+class UsageRevenue(serializers.Serializer):
+    """Metered lines of final invoices, which MRR leaves out: the mean of a month."""
+
+    months = serializers.IntegerField()
+    to = serializers.DateField(help_text="Exclusive.")
+    mean_minor = serializers.IntegerField(
+        allow_null=True, help_text="Null where no line is marked as metered."
+    )
+    missing_rates = MissingBilled(many=True)
+
+    def get_fields(self) -> dict[str, Any]:
+        return {**super().get_fields(), "from": serializers.DateField()}
+
 
 class _Head(serializers.Serializer):
     currency = serializers.CharField()
@@ -113,6 +152,7 @@ class RevenueReport(_Head):
     groups = RevenueGroup(many=True)
     missing_rates = MissingRate(many=True)
     differences = RevenueDifference(many=True)
+    usage = UsageRevenue()
     settings = RevenueSettings()
 
 
@@ -124,6 +164,11 @@ class RevenueMovement(serializers.Serializer):
     amount_minor = serializers.IntegerField()
     before_minor = serializers.IntegerField()
     after_minor = serializers.IntegerField()
+    reason = serializers.CharField(
+        allow_blank=True,
+        help_text="Of churn and contraction: delinquent, paused, canceled, or "
+        "canceled with what the source says.",
+    )
     segment = serializers.CharField()
     plan = serializers.CharField()
 
@@ -150,11 +195,6 @@ class RecognisedPeriod(serializers.Serializer):
     net_recognised_minor = serializers.IntegerField()
     cleared_minor = serializers.IntegerField(help_text="Deferred revenue given back.")
     deferred_end_minor = serializers.IntegerField()
-
-
-class MissingBilled(serializers.Serializer):
-    currency = serializers.CharField()
-    billed_minor = serializers.IntegerField(help_text="In this currency.")
 
 
 class Recognition(_Head):

@@ -8,10 +8,12 @@ from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from analytics.revenue import differences, earned, report
+from analytics.revenue import differences, earned, reasons, report
+from analytics.revenue.movements import lifetime_value
 from analytics.revenue.periods import Question
-from analytics.revenue.policy import get_policy
+from analytics.revenue.policy import Policy, get_policy
 from analytics.revenue.rates import RateTable
+from analytics.revenue.usage import usage_revenue
 from churnguard.api import decode_cursor, encode_cursor
 from churnguard.errors import ConfigError
 from churnguard.models import Customer, Organization
@@ -29,16 +31,17 @@ def report_body(
 ) -> dict[str, Any]:
     """MRR, movements and ratios by period, group and for the whole range."""
     found = report.revenue_report(organization, question, now)
+    policy = get_policy(organization)
     return {
         **_head(organization, question, now),
         "group": question.group or None,
-        "totals": _period(found.totals),
-        "periods": [_period(row) for row in found.periods],
+        "totals": _period(found.totals, policy),
+        "periods": [_period(row, policy) for row in found.periods],
         "groups": [
             {
                 "group": group or NO_GROUP,
-                "totals": _period(rows[-1]),
-                "periods": [_period(row) for row in rows[:-1]],
+                "totals": _period(rows[-1], policy),
+                "periods": [_period(row, policy) for row in rows[:-1]],
             }
             for group, rows in sorted(
                 found.groups.items(), key=lambda item: (-item[1][-1].flow.end, item[0])
@@ -52,7 +55,8 @@ def report_body(
             asdict(line)
             for line in differences.list_differences(organization, question, now)
         ],
-        "settings": asdict(get_policy(organization)),
+        "usage": _usage(organization, question, now, policy),
+        "settings": asdict(policy),
     }
 
 
@@ -97,6 +101,7 @@ def movements_body(
             organization=organization, pk__in={row.customer_id for row in page}
         )
     }
+    why = reasons.reasons(organization, page, now)
     return {
         **_head(organization, question, now),
         "kind": kind or None,
@@ -104,7 +109,13 @@ def movements_body(
         "value": value or None,
         "count": count,
         "amount_minor": total,
-        "results": [_moved(row, names[row.customer_id]) for row in page],
+        "results": [
+            {
+                **_moved(row, names[row.customer_id]),
+                "reason": why.get((row.customer_id, row.day), ""),
+            }
+            for row in page
+        ],
         "next": encode_cursor([page[-1].day.isoformat(), page[-1].customer_id])
         if more
         else None,
@@ -164,8 +175,33 @@ def _head(
     }
 
 
-def _period(row: report.PeriodSummary) -> dict[str, Any]:
+def _usage(
+    organization: Organization, question: Question, now: datetime, policy: Policy
+) -> dict[str, Any]:
+    found = usage_revenue(organization, question, now, policy.usage_mean_months)
+    return {
+        "months": found.months,
+        "from": found.first.isoformat(),
+        "to": found.end.isoformat(),
+        "mean_minor": found.mean_minor,
+        "missing_rates": [
+            {"currency": currency, "billed_minor": minor}
+            for currency, minor in found.unconverted.items()
+        ],
+    }
+
+
+def _period(row: report.PeriodSummary, policy: Policy) -> dict[str, Any]:
     flow = row.flow
+    logo_churn = flow.logo_churn
+    if policy.logo_churn == "start_and_joined":
+        logo_churn = flow.logo_churn_with_joined
+    value = lifetime_value(
+        flow.arpa,
+        logo_churn,
+        months=row.period.months,
+        margin_pct=policy.gross_margin_pct,
+    )
     return {
         "start": row.period.start.isoformat(),
         "end": row.period.end.isoformat(),
@@ -186,9 +222,11 @@ def _period(row: report.PeriodSummary) -> dict[str, Any]:
         "gross_churn": _float(flow.gross_churn),
         "net_churn": _float(flow.net_churn),
         "net_churn_without_reactivation": _float(flow.net_churn_without_reactivation),
-        "logo_churn": _float(flow.logo_churn),
+        "logo_churn": _float(logo_churn),
         "quick_ratio": _float(flow.quick_ratio),
+        "quick_ratio_with_reactivation": _float(flow.quick_ratio_with_reactivation),
         "arpa_minor": None if flow.arpa is None else round(flow.arpa),
+        "ltv_minor": None if value is None else round(value),
         "arr_minor": flow.arr,
     }
 

@@ -154,5 +154,6 @@ _TEXTS = {
     "refunds": "Refunded of what was billed in this range: MRR does not change.",
     "discounts": "Discounts are taken off while they last, as each billing "
     "connection's settings say; one-time discounts never count.",
-    "not_recurring": "Taxes, fees, one-off and metered lines are not recurring.",
+    "not_recurring": "Taxes, fees, one-off and metered lines are not recurring; what "
+    "metered lines bring is shown as revenue by use.",
 }

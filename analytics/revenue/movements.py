@@ -107,6 +107,12 @@ class Summary:
         return _ratio(self.new + self.expansion, self.contraction + self.churn)
 
     @property
+    def quick_ratio_with_reactivation(self) -> Fraction | None:
+        """(new + expansion + reactivation) / (contraction + churn)."""
+        gained = self.new + self.expansion + self.reactivation
+        return _ratio(gained, self.contraction + self.churn)
+
+    @property
     def arpa(self) -> Fraction | None:
         """MRR at the end / paying customers at the end, minor units."""
         return _ratio(self.end, self.customers_end)
@@ -115,6 +121,23 @@ class Summary:
     def arr(self) -> int:
         """12 times the MRR at the end."""
         return 12 * self.end
+
+
+def lifetime_value(
+    arpa: Fraction | None,
+    logo_churn: Fraction | None,
+    *,
+    months: float,
+    margin_pct: int,
+) -> float | None:
+    """What a customer brings before leaving, in the unit of arpa: arpa x margin / logo
+    churn a month. months: over which logo_churn was counted; the rate a month is the
+    one that comes to it when it goes on. None where nobody left or nobody paid."""
+    if arpa is None or not logo_churn:
+        return None
+    share = float(logo_churn)
+    monthly = share if months == 1 else 1 - (1 - min(share, 1.0)) ** (1 / months)
+    return float(arpa) * margin_pct / 100 / monthly
 
 
 def movement(row: CustomerMonth) -> Movement | None:

@@ -21,6 +21,15 @@ class Period:
     start: date
     end: date
 
+    @property
+    def months(self) -> float:
+        """How long: whole calendar months count as such, other days by the mean month
+        of 365.25 / 12 days."""
+        if self.start.day == self.end.day == 1:
+            years = self.end.year - self.start.year
+            return float(12 * years + self.end.month - self.start.month)
+        return (self.end - self.start).days / 30.4375
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -59,7 +68,7 @@ class Question:
                 fields[name] = "a year from 1990 to 2100"
                 del days[name]
         last = days.get("to", today)
-        usual = _months_before(last.replace(day=1), 11)
+        usual = months_before(last.replace(day=1), 11)
         if interval == "day":
             usual = last - timedelta(days=29)
         first = days.get("from", usual)
@@ -91,6 +100,7 @@ class Question:
         return found
 
 
-def _months_before(month: date, count: int) -> date:
+def months_before(month: date, count: int) -> date:
+    """The first day of the month `count` months before the one of `month`."""
     index = month.year * 12 + month.month - 1 - count
     return date(index // 12, index % 12 + 1, 1)

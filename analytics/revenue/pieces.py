@@ -18,6 +18,7 @@ from churnguard.models import Organization
 COUNTED = ("active", "past_due")
 _COUNTED_SQL = "('active', 'past_due')"
 
+# Materialized where an expression would be computed again for each of its uses.
 PIECES = """
 subs AS MATERIALIZED (
     SELECT b.id, cs.customer_id, b.started_at, b.canceled_at, b.ended_at, b.deleted_at,
@@ -46,7 +47,7 @@ subs AS MATERIALIZED (
             WHERE c.subscription_id = s.id)
     ) v
     WINDOW w AS (PARTITION BY s.id ORDER BY v.at, v.id)
-), bounded AS (
+), bounded AS MATERIALIZED (
     SELECT v.*, CASE WHEN is_first THEN coalesce(started_at, at)
             ELSE greatest(at, started_at) END AS lo,
         greatest(trial_to, CASE WHEN is_first AND trial_ends_at IS NOT NULL
@@ -57,7 +58,7 @@ subs AS MATERIALIZED (
         WHEN 'canceled_at' THEN coalesce(canceled_at, ended_at)
         ELSE coalesce(ended_at, CASE WHEN status_now IN ('canceled', 'ended')
             THEN canceled_at END) END AS finish) f
-), stated AS (
+), stated AS MATERIALIZED (
     SELECT b.*, least(coalesce(next_at, 'infinity'), finish_at) AS hi,
         CASE WHEN status = 'trialing' THEN 'trial'
             WHEN status IN ('active', 'past_due', 'paused') THEN status

@@ -1,7 +1,7 @@
-"""What an organisation counts as recurring revenue: two settings, with defaults.
+"""What an organisation counts as recurring revenue: settings with defaults.
 
 Kept in Organization.settings["revenue"]. Trials never count; discounts are taken off
-by each billing connection before the amount reaches us.
+by each billing connection before the amount reaches us, as its own setting says.
 """
 
 from __future__ import annotations
@@ -17,17 +17,33 @@ from churnguard.errors import ConfigError
 from churnguard.models import Organization
 
 CHURN_DATES = ("ended_at", "canceled_at")
+LOGO_CHURNS = ("start", "start_and_joined")
 GRACE_MOST = 365
+USAGE_MONTHS_MOST = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """past_due_grace_days: how long an unpaid subscription still counts (0-365).
     churn_date: revenue is lost when the service ends (ended_at) or already when the
-    cancellation is asked for (canceled_at)."""
+    cancellation is asked for (canceled_at). logo_churn: customers lost as a share of
+    those at the start, or of these and those who joined. gross_margin_pct: of revenue,
+    for the lifetime value (0-100). usage_mean_months: whole months behind the mean of
+    revenue by use (1-24)."""
 
     past_due_grace_days: int = 30
     churn_date: str = "ended_at"
+    logo_churn: str = "start"
+    gross_margin_pct: int = 100
+    usage_mean_months: int = 3
+
+
+_NUMBERS = (
+    ("past_due_grace_days", 0, GRACE_MOST),
+    ("gross_margin_pct", 0, 100),
+    ("usage_mean_months", 1, USAGE_MONTHS_MOST),
+)
+_CHOICES = (("churn_date", CHURN_DATES), ("logo_churn", LOGO_CHURNS))
 
 
 def get_policy(organization: Organization) -> Policy:
@@ -40,21 +56,25 @@ def parse(given: Any) -> Policy:
     fields: dict[str, str] = {}
     if not isinstance(given, dict):
         raise ConfigError("Send an object with the settings.", code="invalid")
-    unknown = set(given) - {"past_due_grace_days", "churn_date"}
-    for name in unknown:
+    for name in set(given) - set(Policy.__dataclass_fields__):
         fields[str(name)] = "not a setting"
-    grace = given.get("past_due_grace_days", Policy().past_due_grace_days)
-    if isinstance(grace, str) and grace.isascii() and grace.isdigit():
-        grace = int(grace[:9])
-    is_whole = isinstance(grace, int) and not isinstance(grace, bool)
-    if not is_whole or not 0 <= grace <= GRACE_MOST:
-        fields["past_due_grace_days"] = f"a whole number from 0 to {GRACE_MOST}"
-    churn_date = given.get("churn_date", Policy().churn_date)
-    if churn_date not in CHURN_DATES:
-        fields["churn_date"] = f"one of {', '.join(CHURN_DATES)}"
+    values: dict[str, Any] = {}
+    for name, least, most in _NUMBERS:
+        value = given.get(name, getattr(Policy(), name))
+        if isinstance(value, str) and value.isascii() and value.isdigit():
+            value = int(value[:9])
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        if not is_whole or not least <= value <= most:
+            fields[name] = f"a whole number from {least} to {most}"
+        values[name] = value
+    for name, legal in _CHOICES:
+        value = given.get(name, getattr(Policy(), name))
+        if value not in legal:
+            fields[name] = f"one of {', '.join(legal)}"
+        values[name] = value
     if fields:
         raise ConfigError("Some settings are not valid.", code="invalid", fields=fields)
-    return Policy(past_due_grace_days=grace, churn_date=churn_date)
+    return Policy(**values)
 
 
 def save(request: HttpRequest, organization: Organization, policy: Policy) -> None:

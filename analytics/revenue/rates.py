@@ -67,6 +67,8 @@ class RateTable:
 
     def convert(self, amount_minor: int, currency: str, day: date) -> int | None:
         """Minor units of the base on `day`, half away from zero; None without rate."""
+        if currency == self.base:
+            return amount_minor
         factor = self.factor(currency, day)
         if factor is None:
             return None

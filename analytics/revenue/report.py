@@ -116,8 +116,10 @@ class _Book:
 
     def value(self, amounts: Amounts, day: date) -> int:
         """What can be converted of `amounts`, at the rates of `day`."""
-        parts = (self.rates.convert(n, currency, day) for currency, n in amounts)
-        return sum(part for part in parts if part is not None)
+        total = 0
+        for currency, minor in amounts:
+            total += self.rates.convert(minor, currency, day) or 0
+        return total
 
     def total(self, group: str, day: date) -> tuple[int, int]:
         """(MRR, paying customers) of a group at the rates of `day`."""

@@ -45,7 +45,8 @@ def change_settings(request: HttpRequest) -> HttpResponse:
         chosen = policy.parse(
             {
                 name: request.POST.get(name, "")
-                for name in ("past_due_grace_days", "churn_date")
+                for name in policy.Policy.__dataclass_fields__
+                if name in request.POST
             }
         )
     except ConfigError as exc:

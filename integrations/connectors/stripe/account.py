@@ -131,6 +131,7 @@ class Account:
             raw.pop(name, None)
         if kind.stream == "invoices":
             self._fill(raw, "lines", f"{kind.path}/{raw.get('id')}/lines")
+            self._price_lines(raw)
         elif kind.stream == "subscriptions":
             self._fill(
                 raw, "items", "/v1/subscription_items", subscription=raw.get("id")
@@ -149,6 +150,16 @@ class Account:
             params["expand"] = ["data.discounts"]
         rows = self.every(path, **params)
         raw[name] = {**nested, "data": rows, "has_more": False}
+
+    def _price_lines(self, raw: JsonDict) -> None:
+        """Put what a price recurs by in the place of its id: only the price says that
+        a line is metered."""
+        for line in (raw.get("lines") or {}).get("data") or []:
+            details = (line.get("pricing") or {}).get("price_details") or {}
+            if isinstance(details.get("price"), str):
+                found = self._readable(f"/v1/prices/{details['price']}")
+                if found is not None:
+                    details["price"] = _kept(found, ("id", "object", "recurring"))
 
     def _price_items(self, raw: JsonDict) -> None:
         customer = raw.get("customer")
@@ -169,19 +180,19 @@ class Account:
             price["tiers"] = (found or {}).get("tiers")
         product = price.get("product")
         if isinstance(product, str):
-            found = self._name_of(product)
+            found = self._readable(f"/v1/products/{product}")
             if found is not None:
                 price["product"] = _kept(found, ("id", "object", "name"))
 
-    def _name_of(self, product: str) -> JsonDict | None:
-        """The product; None also where the key may not read products, since a name is
-        not worth a failed sync."""
+    def _readable(self, path: str) -> JsonDict | None:
+        """The object; None also where the key may not read it, since a name is not
+        worth a failed sync."""
         try:
-            return self._remembered(f"/v1/products/{product}", ())
+            return self._remembered(path, ())
         except RefusedError as refusal:
             if refusal.status != 403:
                 raise
-            self._found[f"/v1/products/{product}"] = None
+            self._found[path] = None
             return None
 
     def _expand_coupons(self, discounts: Iterable[Any]) -> None:

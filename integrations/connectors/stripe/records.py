@@ -198,6 +198,9 @@ def _line(line: Mapping[str, Any]) -> JsonDict:
         parent.get("subscription_item_details") or {},
         parent.get("invoice_item_details") or {},
     ]
+    price = ((line.get("pricing") or {}).get("price_details") or {}).get("price")
+    recurring = price.get("recurring") if isinstance(price, Mapping) else None
+    is_usage = (recurring or {}).get("usage_type") == "metered"
     return {
         "amount_minor": in_iso_minor(
             int(line.get("amount") or 0) - off - tax, currency or ""
@@ -207,6 +210,7 @@ def _line(line: Mapping[str, Any]) -> JsonDict:
         "period_end": ends_at.isoformat() if ends_at else None,
         "description": text(line, "description"),
         "proration": any(each.get("proration") for each in details),
+        **({"usage": True} if is_usage else {}),
     }
 
 

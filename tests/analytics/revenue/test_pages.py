@@ -114,10 +114,18 @@ def test_settings_and_rates_change_every_customer_and_are_audited(
 
     assert kept.json() == {"rates": 1, "customers_changed": 2}
     assert Customer.objects.filter(mrr_minor=77000).count() == 1
-    assert changed.json() == {"past_due_grace_days": 5, "churn_date": "canceled_at"}
+    wanted = {
+        "past_due_grace_days": 5,
+        "churn_date": "canceled_at",
+        "logo_churn": "start",
+        "gross_margin_pct": 100,
+        "usage_mean_months": 3,
+    }
+    assert changed.json() == wanted
     actions = list(AuditEntry.objects.order_by("pk").values_list("action", "after"))
     assert actions == [
         ("exchange_rates.changed", {"EUR 2020-01-01": "1.1"}),
+        # The audit log keeps what changed.
         (
             "revenue.settings_changed",
             {"past_due_grace_days": 5, "churn_date": "canceled_at"},
@@ -287,7 +295,16 @@ def test_settings_left_out_get_their_defaults(
 ) -> None:
     answer = api(alice).put("/api/v1/analytics/revenue/settings", {}, format="json")
 
-    assert answer.json() == {"past_due_grace_days": 30, "churn_date": "ended_at"}
+    assert answer.json() == {
+        "past_due_grace_days": 30,
+        "churn_date": "ended_at",
+        "logo_churn": "start",
+        "gross_margin_pct": 100,
+        "usage_mean_months": 3,
+    }
+    bad = {"logo_churn": "x", "gross_margin_pct": 101, "usage_mean_months": 0, "y": 1}
+    refused = api(alice).put("/api/v1/analytics/revenue/settings", bad, format="json")
+    assert (refused.status_code, set(refused.json()["fields"])) == (400, set(bad))
     bad = {"past_due_grace_days": 366, "churn_date": "never", "x": 1}
     answer = api(alice).put("/api/v1/analytics/revenue/settings", bad, format="json")
     assert answer.status_code == 400

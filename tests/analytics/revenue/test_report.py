@@ -116,6 +116,109 @@ def test_only_active_and_past_due_count(
     assert mrr.customer_mrr(org, NOW, NOW).get(customer_pk(org, "c")) == counted
 
 
+def test_the_published_story_of_plans_and_cancellations(org: Organization) -> None:
+    """ChartMogul's: 4 Gold yearly at 500, 2 Silver monthly at 30 more, both cancelled
+    in turn, and 3 Gold monthly at 50 a while later."""
+    gold, silver = {"plan": "Gold", "interval": "year"}, {"plan": "Silver"}
+    yearly = round(4 * 50000 / 12)
+    write(org, version("g", "c", day(5), yearly, **gold), at=day(5))
+    write(org, version("s", "c", day(12), 6000, **silver), at=day(12))
+    write(org, ended("s", "c", day(19), 6000, **silver), at=day(19))
+    write(org, ended("g", "c", day(26), yearly, **gold), at=day(26))
+    write(org, version("m", "c", day(40), 15000, plan="Gold"), at=day(40))
+
+    rows = report(org, Question(date(2026, 1, 1), date(2026, 3, 1), "day"))["periods"]
+
+    assert [moves(row) for row in rows if moves(row)] == [
+        {"new": 16667},
+        {"expansion": 6000},
+        {"contraction": 6000},
+        {"churn": 16667},
+        {"reactivation": 15000},
+    ]
+
+
+def test_a_loss_says_why(org: Organization) -> None:
+    for name in "abcd":
+        write(org, version(name, name, day(5), 700), at=day(5))
+    write(org, version("a", "a", day(40), 700, status="past_due"), at=day(40))
+    write(org, version("b", "b", day(45), 700, status="paused"), at=day(45))
+    write(org, ended("c", "c", day(46), 700, cancel_reason="too_expensive"), at=day(46))
+    write(org, ended("d", "d", day(47), 700), at=day(47))
+    write(org, version("d2", "d", day(47), 300), at=day(47))
+    org.settings = {"revenue": {"past_due_grace_days": 10}}
+
+    rows = body.movements_body(org, FEBRUARY, NOW)["results"]
+
+    assert [(row["name"], row["kind"], row["reason"]) for row in rows] == [
+        ("a", "churn", "delinquent"),
+        ("d", "contraction", "canceled"),
+        ("c", "churn", "canceled: too_expensive"),
+        ("b", "churn", "paused"),
+    ]
+    january = body.movements_body(org, JANUARY, NOW)["results"]
+    assert {row["reason"] for row in january} == {""}
+
+
+def test_revenue_by_use_is_the_mean_of_whole_months(org: Organization) -> None:
+    def used(minor: int, **more: Any) -> dict[str, Any]:
+        return {"amount_minor": minor, "usage": True, **more}
+
+    write(
+        org,
+        version("s", "c", day(1), 700),
+        # 31 December is outside, 1 January the first day of three months.
+        invoice("0", "c", day(-1), lines=[used(77777)]),
+        invoice("1", "c", day(0), lines=[used(3000), {"amount_minor": 9}]),
+        invoice("2", "c", day(40), currency="EUR", lines=[used(1000)]),
+        invoice("3", "c", day(70), currency="GBP", lines=[used(500)]),
+        invoice("4", "c", day(70), status="void", lines=[used(88888)]),
+        invoice("5", "c", day(95), lines=[used(99999)]),
+        at=day(96),
+    )
+    rate(org, "EUR", "2026-01-01", "1.20")
+    org.base_currency = "USD"
+    april = Question(date(2026, 4, 1), date(2026, 5, 1))
+
+    found = report(org, april)["usage"]
+
+    assert found == {
+        "months": 3,
+        "from": "2026-01-01",
+        "to": "2026-04-01",
+        "mean_minor": 1400,
+        "missing_rates": [{"currency": "GBP", "billed_minor": 500}],
+    }
+    org.settings = {"revenue": {"usage_mean_months": 4}}
+    assert report(org, april)["usage"]["mean_minor"] == round((77777 + 4200) / 4)
+    assert report(org, JANUARY)["usage"]["from"] == "2025-10-01"
+    assert report(org)["totals"]["mrr_end_minor"] == 700
+
+
+def test_no_metered_line_is_no_zero(org: Organization) -> None:
+    write(org, invoice("1", "c", day(40), lines=[{"amount_minor": 9}]), at=day(41))
+
+    assert report(org)["usage"]["mean_minor"] is None
+
+
+def test_settings_choose_logo_churn_and_margin(org: Organization) -> None:
+    for name in "ab":
+        write(org, version(name, name, day(5), 1000), at=day(5))
+    write(org, ended("a", "a", day(40), 1000), at=day(40))
+    for name in "cd":
+        write(org, version(name, name, day(45), 1000), at=day(45))
+
+    plain = report(org)["totals"]
+    org.settings = {
+        "revenue": {"logo_churn": "start_and_joined", "gross_margin_pct": 80}
+    }
+    chosen = report(org)["totals"]
+
+    # ARPA 10.00; one of two, or one of four, lost in the month.
+    assert (plain["logo_churn"], plain["ltv_minor"]) == (0.5, 2000)
+    assert (chosen["logo_churn"], chosen["ltv_minor"]) == (0.25, 3200)
+
+
 def test_past_due_counts_for_the_days_of_grace(org: Organization) -> None:
     write(org, version("s", "c", day(5), 700), at=day(5))
     write(org, version("s", "c", day(40), 700, status="past_due"), at=day(40))

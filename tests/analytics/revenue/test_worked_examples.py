@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.revenue.movements import CustomerMonth, Summary, summarize
+from analytics.revenue.movements import (
+    CustomerMonth,
+    Summary,
+    lifetime_value,
+    summarize,
+)
+from analytics.revenue.periods import Period
 from analytics.revenue.recognition import (
     Line,
     by_month,
@@ -49,6 +55,8 @@ def test_movements_of_a_month() -> None:
     assert percent(found.logo_churn) == 25.0
     assert percent(found.logo_churn_with_joined) == 16.67
     assert found.quick_ratio == 1
+    assert found.quick_ratio_with_reactivation is not None
+    assert round(float(found.quick_ratio_with_reactivation), 2) == 1.28
     assert found.arr == 486000
     assert [m.kind for m in moved] == [
         "expansion",
@@ -57,6 +65,64 @@ def test_movements_of_a_month() -> None:
         "new",
         "reactivation",
     ]
+
+
+def test_the_published_churn_rates_of_a_small_book() -> None:
+    # ChartMogul: 100 at the start, 10 churned, 10 contracted, 10 expanded.
+    found, _ = summarize(
+        [
+            CustomerMonth(1, 10, 0, True),
+            CustomerMonth(2, 40, 30, True),
+            CustomerMonth(3, 50, 60, True),
+        ]
+    )
+
+    assert (percent(found.gross_churn), percent(found.net_churn)) == (20.0, 10.0)
+
+
+def test_a_discount_of_everything_is_churn_and_its_end_a_return() -> None:
+    free, _ = summarize([CustomerMonth(1, 10000, 0, True)])
+    back, _ = summarize([CustomerMonth(1, 0, 10000, True)])
+
+    assert (free.churn, free.customers_lost) == (10000, 1)
+    assert (back.reactivation, back.new) == (10000, 0)
+
+
+@pytest.mark.parametrize(
+    ("arpa", "churn", "months", "margin", "value"),
+    [
+        # 50.00 a month, 80 % of it margin, 4 % of the accounts lost in a month.
+        (5000, Fraction(1, 25), 1, 80, 100_000),
+        (5000, Fraction(1, 25), 1, 100, 125_000),
+        # 1 - 0.96^12 lost in a year is 4 % lost a month.
+        (5000, 1 - Fraction(96, 100) ** 12, 12, 80, 100_000),
+        (5000, Fraction(1), 1, 100, 5000),
+        (5000, Fraction(0), 1, 100, None),
+        (None, Fraction(1, 25), 1, 100, None),
+        (5000, None, 1, 100, None),
+    ],
+)
+def test_lifetime_value(
+    arpa: int | None,
+    churn: Fraction | None,
+    months: float,
+    margin: int,
+    value: int | None,
+) -> None:
+    found = lifetime_value(
+        None if arpa is None else Fraction(arpa),
+        churn,
+        months=months,
+        margin_pct=margin,
+    )
+
+    assert (None if found is None else round(found, 6)) == value
+
+
+def test_months_of_a_period() -> None:
+    assert Period(date(2026, 1, 1), date(2026, 2, 1)).months == 1
+    assert Period(date(2025, 12, 1), date(2027, 1, 1)).months == 13
+    assert Period(date(2026, 1, 2), date(2026, 1, 3)).months == 1 / 30.4375
 
 
 def test_a_start_of_nothing_has_no_ratios() -> None:

@@ -249,6 +249,25 @@ def test_an_invoice(shop: Shop) -> None:
     assert "confirmation_secret" not in record.raw
 
 
+def test_the_price_of_a_line_says_that_it_is_metered(shop: Shop) -> None:
+    recurring = {"interval": "month", "interval_count": 1, "usage_type": "metered"}
+    shop.fake.put(
+        "/v1/prices", {"id": "price_Pro", "object": "price", "recurring": recurring}
+    )
+    shop.fake.put("/v1/invoices", payload("invoice"))
+
+    record = shop.first("invoices")
+
+    priced = [
+        (line.get("pricing") or {}).get("price_details") or {}
+        for line in payload("invoice")["lines"]["data"]
+    ]
+    assert [line.get("usage", False) for line in record.lines] == [
+        details.get("price") == "price_Pro" for details in priced
+    ]
+    assert record.lines[0]["usage"] is True
+
+
 def test_lines_beyond_the_first_page_are_fetched(shop: Shop) -> None:
     raw = payload("invoice")
     line = raw["lines"]["data"][0]
