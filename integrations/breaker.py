@@ -56,6 +56,8 @@ class State(msgspec.Struct, frozen=True, array_like=True):
 
 
 CLOSED = State()
+# Made once: msgspec crashes where threads work out a type for the first time together.
+_STATE = msgspec.json.Decoder(State)
 
 
 def before_call(state: State, now: float, settings: Settings) -> tuple[State, float]:
@@ -199,7 +201,7 @@ def _unpack(packed: bytes | str) -> State:
     if not packed:
         return CLOSED
     try:
-        return msgspec.json.decode(packed, type=State)
+        return _STATE.decode(packed)
     except msgspec.DecodeError:
         # Written by another release: start afresh.
         return CLOSED

@@ -17,6 +17,8 @@ from integrations.connectors.base import Connector, Field, Stream
 from integrations.mapping import compile_entity_mappings
 from integrations.models import Integration, StreamKey, StreamState
 
+# msgspec crashes where threads work out a type for the first time together.
+msgspec.json.Decoder(Stream)
 _OF_THE_TYPE = ("cursor", "mapping_version", "checked_deletes_at", "brake")
 
 

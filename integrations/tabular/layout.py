@@ -69,6 +69,10 @@ class Layout(msgspec.Struct, frozen=True, omit_defaults=True):
         return next((use for use in self.columns if use.field == field), None)
 
 
+# msgspec crashes where threads work out a type for the first time together.
+msgspec.json.Decoder(Layout)
+
+
 def guess_mapping(
     headers: Sequence[str],
     sample: Sequence[Mapping[str, Any]],

@@ -118,6 +118,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return "sweep" if self.incremental else "full"
 
 
+# msgspec crashes where threads work out a type for the first time together.
+msgspec.convert([], list[Endpoint])
+
+
 def parse_endpoints(given: Any) -> dict[str, Endpoint]:
     """{name: endpoint} of the setting: a list, or its JSON text.
 
