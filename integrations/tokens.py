@@ -112,20 +112,26 @@ class TokenKeeper:
     now: Callable[[], datetime]
     early_s: float = EARLY_S
     _live: TokenSet | None = field(default=None, init=False, repr=False)
+    _lock: threading.Lock = field(
+        default_factory=threading.Lock, init=False, repr=False
+    )
 
     def tokens(self) -> TokenSet:
         """Tokens good for at least early_s, renewed first if needed."""
-        now = self.now()
         live = self._live
-        if live is not None and live.is_fresh(now, early_s=self.early_s):
+        if live is not None and live.is_fresh(self.now(), early_s=self.early_s):
             return live
-        current = self.store.load()
-        if current is None or not current.access_token:
-            return self._renew("")
-        if current.is_fresh(now, early_s=self.early_s):
-            self._live = current
-            return current
-        return self._renew(current.access_token)
+        with self._lock:
+            # Another thread may have been here meanwhile.
+            now, live = self.now(), self._live
+            if live is None or not live.is_fresh(now, early_s=self.early_s):
+                live = self.store.load()
+            if live is None or not live.access_token:
+                return self._renew("")
+            if live.is_fresh(now, early_s=self.early_s):
+                self._live = live
+                return live
+            return self._renew(live.access_token)
 
     def access_token(self) -> str:
         """The access token of `tokens`."""
@@ -138,16 +144,21 @@ class TokenKeeper:
     def renew(self, refused: str) -> None:
         """Replace an access token the provider refused, unless somebody has done so
         meanwhile. Raises AuthenticationError if a person must connect again."""
-        self._renew(refused)
+        with self._lock:
+            if not self._is_newer(self._live, refused):
+                self._renew(refused)
+
+    def _is_newer(self, tokens: TokenSet | None, stale: str) -> bool:
+        return (
+            tokens is not None
+            and tokens.access_token not in ("", stale)
+            and tokens.is_fresh(self.now(), early_s=0.0)
+        )
 
     def _renew(self, stale: str) -> TokenSet:
         with self.store.exclusive():
             current = self.store.load()
-            if (
-                current is not None
-                and current.access_token not in ("", stale)
-                and current.is_fresh(self.now(), early_s=0.0)
-            ):
+            if current is not None and self._is_newer(current, stale):
                 self._live = current
                 return current
             self._live = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import redis
 from django.conf import settings as django_settings
@@ -113,3 +115,14 @@ def connect(
     catalog.keep_streams(integration, connecting.discover(integration))
     server.calls.clear()
     return integration
+
+
+def test_database_url() -> str:
+    """The suite's database, for another process."""
+    parts = urlsplit(os.environ["DATABASE_URL"])
+    name = connection.settings_dict["NAME"]
+    return f"{parts.scheme}://{parts.netloc}/{name}?{parts.query}"
+
+
+# pytest would take it for a test where it is imported.
+test_database_url.__test__ = False  # type: ignore[attr-defined]

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from urllib.parse import urlsplit
 
 import pytest
 from django.conf import LazySettings
@@ -21,7 +20,7 @@ from integrations.http import Client, RetryPolicy
 from integrations.models import Integration, RunStream, StreamState, SyncRun
 from tests import fakes
 from tests.fakes.base import CANARY, FakeProvider
-from tests.integrations.contract import BATCH, Bench, connect
+from tests.integrations.contract import BATCH, Bench, connect, test_database_url
 
 NO_FAKE = {"file"}
 """Connectors that talk to no provider; they have suites of their own."""
@@ -357,7 +356,7 @@ def test_a_killed_worker_costs_at_most_one_page(
                 **os.environ,
                 "CHURNGUARD_CRASH_AT": "before_commit:3",
                 "INTEGRATION_ALLOW_PRIVATE_HOSTS": "127.0.0.1,unix",
-                "DATABASE_URL": _test_database_url(),
+                "DATABASE_URL": test_database_url(),
             },
             check=False,
             capture_output=True,
@@ -377,13 +376,6 @@ def test_a_killed_worker_costs_at_most_one_page(
         assert part.fetched <= 35 + BATCH
         reread = server.count(fake.list_path) - killed_after
         assert reread <= 4, [call.path for call in server.calls]
-
-
-def _test_database_url() -> str:
-    """The suite's database, for another process."""
-    parts = urlsplit(os.environ["DATABASE_URL"])
-    name = connection.settings_dict["NAME"]
-    return f"{parts.scheme}://{parts.netloc}/{name}?{parts.query}"
 
 
 def test_the_suite_sees_integrations_as_users_do(bench: Bench) -> None:

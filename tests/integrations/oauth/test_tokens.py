@@ -153,12 +153,21 @@ def test_a_live_token_is_read_from_the_store_once():
         assert run_together(8, lambda: client.get_json("/x")) == []
 
     assert server.refreshes == 0
-    # Threads that begin together may each ask before the first has an answer.
-    assert 1 <= counting.loads <= 8
-    before = counting.loads
-    for _ in range(20):
-        client.get_json("/x")
-    assert counting.loads == before
+    assert counting.loads == 1
+
+
+def test_a_token_that_one_thread_renewed_costs_the_others_no_look():
+    server, time = RotatingServer(slow_s=0.02), Time()
+    client, keeper, store = connected(server, time)
+    client.get_json("/x")
+    server.number += 1
+    store.save(TokenSet("access-0", "refresh-1"))
+    keeper.store = counting = CountingStore(store.load())
+
+    assert run_together(50, lambda: client.get_json("/x")) == []
+
+    assert server.refreshes == 1
+    assert counting.loads == 1
 
 
 def test_a_token_replaced_by_another_worker_is_read_again_not_renewed():

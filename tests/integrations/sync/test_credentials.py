@@ -101,13 +101,13 @@ def test_many_callers_renew_once(account: Account, connect: Connect) -> None:
         found.append(keeper.access_token())
         connection.close()
 
-    threads = [threading.Thread(target=call) for _ in range(20)]
+    threads = [threading.Thread(target=call) for _ in range(200)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    assert found == ["new-access"] * 20
+    assert found == ["new-access"] * 200
     assert asked == ["old-refresh"]
     kept = store.load()
     assert kept is not None
