@@ -192,17 +192,16 @@ def adapter_request(
         ADAPTER_CONNECTION_FAILURES.labels(**full).inc()
 
 
-def ingest(
-    http_status: int,
-    *,
-    tenant_id: str = "",
-    accepted: int = 0,
-    duplicates: int = 0,
-    quarantined: int = 0,
+def ingest_requests(http_status: int, *, tenant_id: str = "", count: int = 1) -> None:
+    """So many ingest requests were answered. tenant_id: "" where nobody is known."""
+    INGEST_REQUESTS.labels(tenant_label(tenant_id), str(http_status)).inc(count)
+
+
+def ingest_records(
+    *, tenant_id: str, accepted: int = 0, duplicates: int = 0, quarantined: int = 0
 ) -> None:
-    """One ingest request and what became of its records."""
+    """What became of the records of committed requests."""
     tenant = tenant_label(tenant_id)
-    INGEST_REQUESTS.labels(tenant, str(http_status)).inc()
     counts = (
         ("accepted", accepted),
         ("duplicate", duplicates),

@@ -52,6 +52,7 @@ class Submission:
     """
 
     org_id: int
+    tenant_id: str
     source_name: str
     decoded: Decoded
     nbytes: int
@@ -198,14 +199,7 @@ class Committer:
             store.close()
             self.state.last_error = type(exc).__name__
         self._note(store, group, outcomes)
-        for outcome in outcomes:
-            if isinstance(outcome, Receipt):
-                metrics.ingest(
-                    202,
-                    accepted=outcome.accepted,
-                    duplicates=outcome.duplicates,
-                    quarantined=outcome.quarantined,
-                )
+        _count(wanted, outcomes)
         heard: dict[int, list[tuple[Submission, Outcome]]] = {}
         for submission, outcome in zip(wanted, outcomes, strict=True):
             heard.setdefault(id(submission.listener), []).append((submission, outcome))
@@ -253,6 +247,24 @@ class Committer:
         state.waiting_requests += sign
         state.waiting_records += sign * submission.decoded.count
         state.waiting_bytes += sign * submission.nbytes
+
+
+def _count(group: list[Submission], outcomes: list[Outcome]) -> None:
+    """Count the records that were taken, once per tenant of the group."""
+    sums: dict[str, list[int]] = {}
+    for submission, outcome in zip(group, outcomes, strict=True):
+        if isinstance(outcome, Receipt):
+            of_tenant = sums.setdefault(submission.tenant_id, [0, 0, 0])
+            of_tenant[0] += outcome.accepted
+            of_tenant[1] += outcome.duplicates
+            of_tenant[2] += outcome.quarantined
+    for tenant_id, (accepted, duplicates, quarantined) in sums.items():
+        metrics.ingest_records(
+            tenant_id=tenant_id,
+            accepted=accepted,
+            duplicates=duplicates,
+            quarantined=quarantined,
+        )
 
 
 _committers: dict[int, Committer] = {}

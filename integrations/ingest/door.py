@@ -10,12 +10,14 @@ import asyncio
 import logging
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from churnguard import metrics
 from churnguard.auth import key_from_headers
 from integrations.ingest import flow, keys
-from integrations.ingest.answers import Answer, IngestError
+from integrations.ingest.answers import Answer, IngestError, Receipt
 from integrations.ingest.committer import Outcome, Submission, committer
 from integrations.ingest.keys import Access
 
@@ -45,17 +47,28 @@ class _Disconnected(Exception):
     """The client has gone before its body was complete."""
 
 
+@dataclass(slots=True)
+class _Caller:
+    """Whose request it is, as far as that is known."""
+
+    tenant_id: str = ""
+
+
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """The ASGI application."""
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
         return
+    caller = _Caller()
     try:
-        answer = await _handle(scope, receive)
+        answer = await _handle(scope, receive, caller)
     except IngestError as error:
         answer = error.answer()
     except _Disconnected:
         return
+    if answer.status != 202:
+        # What was taken is counted by the group; see `_Counter`.
+        metrics.ingest_requests(answer.status, tenant_id=caller.tenant_id)
     await _send(send, answer)
 
 
@@ -64,7 +77,7 @@ def forget_keys() -> None:
     _keys.close()
 
 
-async def _handle(scope: dict[str, Any], receive: Any) -> Answer:
+async def _handle(scope: dict[str, Any], receive: Any, caller: _Caller) -> Answer:
     name = scope["path"][len(PREFIX) :]
     if not scope["path"].startswith(PREFIX) or not name or "/" in name:
         raise IngestError(404, "not_found", "There is nothing at this address.")
@@ -80,7 +93,9 @@ async def _handle(scope: dict[str, Any], receive: Any) -> Answer:
         known = _HEADERS.get(raw_name)
         if known is not None:
             sent[known] = value.decode("latin-1")
-    access = await _authenticate(sent["authorization"], sent["x_api_key"])
+    found = await _find_access(sent["authorization"], sent["x_api_key"])
+    caller.tenant_id = found.tenant_id if found is not None else ""
+    access = keys.check(found)
     flow.check_source_name(name)
     flow.admit(access.key_id)
     reader, ndjson = flow.open_body(
@@ -104,6 +119,7 @@ async def _handle(scope: dict[str, Any], receive: Any) -> Answer:
     counter = _counter_of(asyncio.get_running_loop())
     submission = Submission(
         org_id=access.org_id,
+        tenant_id=access.tenant_id,
         source_name=name,
         decoded=decoded,
         nbytes=reader.received,
@@ -162,10 +178,16 @@ class _Counter:
         self._resolve([(submission, flow.too_slow())])
 
     def _resolve(self, outcomes: list[tuple[Submission, Outcome]]) -> None:
+        taken: dict[str, int] = {}
         for submission, outcome in outcomes:
             future = self._waiting.pop(submission, None)
             if future is not None and not future.done():
                 future.set_result(outcome)
+                if isinstance(outcome, Receipt):
+                    tenant = submission.tenant_id
+                    taken[tenant] = taken.get(tenant, 0) + 1
+        for tenant, count in taken.items():
+            metrics.ingest_requests(202, tenant_id=tenant, count=count)
 
 
 _counters: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Counter] = (
@@ -180,7 +202,7 @@ def _counter_of(loop: asyncio.AbstractEventLoop) -> _Counter:
     return found
 
 
-async def _authenticate(authorization: str, x_api_key: str) -> Access:
+async def _find_access(authorization: str, x_api_key: str) -> Access | None:
     key = key_from_headers(authorization, x_api_key)
     if key is None:
         raise flow.no_key()
@@ -191,7 +213,7 @@ async def _authenticate(authorization: str, x_api_key: str) -> Access:
         task = asyncio.create_task(_refresh(key))
         _background.add(task)
         task.add_done_callback(_background.discard)
-    return keys.check(access)
+    return access
 
 
 async def _look_up(key: str) -> Access | None:

@@ -23,7 +23,8 @@ HARD_S = 5.0
 _MOST_KEYS = 10_000
 
 _FIND = (
-    "SELECT id, organization_id, scopes, expires_at FROM cg_api_key "
+    "SELECT k.id, organization_id, o.public_id, scopes, expires_at "
+    "FROM cg_api_key k JOIN cg_organization o ON o.id = k.organization_id "
     "WHERE key_hash = %s AND revoked_at IS NULL"
 )
 _TOUCH = (
@@ -34,10 +35,12 @@ _TOUCH = (
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a key may do. key_id: what the rate limit counts by."""
+    """What a key may do. key_id: what the rate limit counts by; tenant_id: public id
+    of the organisation."""
 
     key_id: str
     org_id: int
+    tenant_id: str
     scopes: frozenset[str]
     expires_at: datetime | None = None
 
@@ -103,9 +106,9 @@ class KeyCache:
         row = self._conn.execute(_FIND, [digest]).fetchone()
         if row is None:
             return None
-        key_id, org_id, scopes, expires_at = row
+        key_id, org_id, tenant_id, scopes, expires_at = row
         self._conn.execute(_TOUCH, [key_id])
-        return Access(str(key_id), org_id, expand_scopes(scopes), expires_at)
+        return Access(str(key_id), org_id, tenant_id, expand_scopes(scopes), expires_at)
 
     def _drop(self) -> None:
         if self._conn is not None:

@@ -14,6 +14,7 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from churnguard import metrics
 from churnguard.auth import organization_of
 from churnguard.records import RECORD_TYPES
 from integrations.ingest import flow
@@ -162,6 +163,16 @@ class IngestView(APIView):
             response[name] = text
         return response
 
+    def finalize_response(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+        response = super().finalize_response(request, *args, **kwargs)
+        if request.method == "POST":
+            organization = getattr(request._request, "organization", None)
+            metrics.ingest_requests(
+                response.status_code,
+                tenant_id=organization.public_id if organization else "",
+            )
+        return response
+
     def _take(self, request: Request, source_system: str) -> Answer:
         http = request._request
         organization = organization_of(request)
@@ -180,6 +191,7 @@ class IngestView(APIView):
         waiting = _Waiting()
         submission = Submission(
             org_id=organization.pk,
+            tenant_id=organization.public_id,
             source_name=source_system,
             decoded=decoded,
             nbytes=reader.received,

@@ -65,6 +65,7 @@ def submit(writer: Committer, shop: Organization) -> Submit:
         writer.submit(
             Submission(
                 org_id=org_id or shop.pk,
+                tenant_id=shop.public_id,
                 source_name=source,
                 decoded=decode(body, ndjson=False, received_at=now, max_records=10**5),
                 nbytes=len(body),
@@ -109,7 +110,7 @@ def hold_writer(writer: Committer, org: Organization) -> tuple[Any, Waiting]:
     now = datetime.now(UTC)
     body = as_bytes(event("held"))
     decoded = decode(body, ndjson=False, received_at=now, max_records=1)
-    writer.submit(Submission(org.pk, "held", decoded, len(body), now, held))
+    writer.submit(Submission(org.pk, "", "held", decoded, len(body), now, held))
     held.outcome()
     return go_on.set, held
 
@@ -189,7 +190,7 @@ def test_a_bad_request_does_not_hurt_its_neighbours(
     )
     before = submit(event("a"))
     bad = Waiting()
-    writer.submit(Submission(shop.pk, "web", unstorable, 1, now, bad))
+    writer.submit(Submission(shop.pk, "", "web", unstorable, 1, now, bad))
     unknown_org = submit(event("b"), org_id=10**9)
     after = submit(event("c"))
     release()
