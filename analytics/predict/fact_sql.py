@@ -1,10 +1,32 @@
 """The queries behind `predict.features`: facts before a cutoff, one row a customer.
 
-Parameters: org, ids (array literal of customer ids), at (cutoff, aware), day (the
-cutoff as local date). A row deleted by its source counts until the deletion.
+Parameters: org, base (its currency), ids (array literal of customer ids), at (cutoff,
+aware), day (the cutoff as local date). A row deleted by its source counts until the
+deletion.
 """
 
 from __future__ import annotations
+
+from analytics.revenue.pieces import scale
+
+_RATES = f"""
+base AS (
+    SELECT {scale("%(base)s::text")} AS places
+), rates AS (
+    SELECT %(base)s::text AS currency, 1::numeric AS factor
+    UNION ALL
+    (SELECT DISTINCT ON (r.currency) r.currency,
+        r.rate * power(10::numeric, base.places - {scale("r.currency")})
+    FROM cg_exchange_rate r, base
+    WHERE r.organization_id = %(org)s AND r.currency <> %(base)s
+    ORDER BY r.currency, r.day > %(day)s, CASE WHEN r.day > %(day)s
+        THEN r.day - %(day)s::date ELSE %(day)s::date - r.day END)
+)
+"""
+"""The rate of the cutoff; before the first one the first, since a level that is known
+at scoring only would tell training from scoring."""
+
+_CURRENCY = "coalesce(nullif(upper({}.currency), ''), %(base)s)"
 
 _OF = (
     "JOIN cg_customer_source s ON s.id = x.customer_source_id "
@@ -55,7 +77,7 @@ GROUP BY 1
 _VERSIONS = """
 WITH versions AS (
     SELECT c.subscription_id, b.source_id, b.started_at, s.customer_id,
-        c.effective_at, c.id, c.status, c.mrr_minor, c.quantity
+        c.effective_at, c.id, c.status, c.mrr_minor, c.quantity, c.currency
     FROM cg_subscription_change c JOIN cg_subscription b ON b.id = c.subscription_id
     JOIN cg_customer_source s ON s.id = b.customer_source_id
     WHERE c.organization_id = %(org)s AND c.effective_at < %(at)s
@@ -79,8 +101,8 @@ WITH versions AS (
 
 SUBSCRIPTIONS = (
     _VERSIONS
-    + """
-, newest AS (
+    + f"""
+, {_RATES}, newest AS (
     SELECT DISTINCT ON (subscription_id) * FROM known
     ORDER BY subscription_id, effective_at DESC, id DESC
 ), older AS (
@@ -89,39 +111,56 @@ SUBSCRIPTIONS = (
     ORDER BY subscription_id, effective_at DESC, id DESC
 )
 SELECT n.customer_id,
-    sum(n.mrr_minor) FILTER (WHERE n.status IN ('active', 'past_due')) / 100.0,
-    ln((coalesce(sum(n.mrr_minor) FILTER (
+    sum(n.mrr_minor * now.factor) FILTER (WHERE n.status IN ('active', 'past_due'))
+        / power(10::numeric, max(base.places)),
+    ln((coalesce(sum(n.mrr_minor * coalesce(now.factor, 1)) FILTER (
             WHERE n.status IN ('active', 'past_due')), 0) + 100.0)
-        / (nullif(sum(o.mrr_minor) FILTER (
+        / (nullif(sum(o.mrr_minor * coalesce(old.factor, 1)) FILTER (
             WHERE o.status IN ('active', 'past_due')), 0) + 100.0)),
     sum(n.quantity) FILTER (WHERE n.status IN ('active', 'past_due'))
-FROM newest n LEFT JOIN older o ON o.subscription_id = n.subscription_id
+FROM newest n CROSS JOIN base
+LEFT JOIN older o ON o.subscription_id = n.subscription_id
+LEFT JOIN rates now ON now.currency = {_CURRENCY.format("n")}
+LEFT JOIN rates old ON old.currency = {_CURRENCY.format("o")}
 GROUP BY 1
 """
 )
 
+# What a subscription is billed for each time is told by its invoices: its interval is
+# overwritten when the plan changes.
 RENEWAL = f"""
-SELECT s.customer_id, min(extract(epoch FROM x.started_at
-    + k.step * ceil(greatest(extract(epoch FROM %(at)s - x.started_at), 1.0)
-        / extract(epoch FROM k.step)) - %(at)s) / 86400.0)
-FROM cg_subscription x
-CROSS JOIN LATERAL (SELECT CASE WHEN x.interval LIKE 'y%%' OR x.interval LIKE 'an%%'
-    THEN interval '365.25 days' WHEN x.interval LIKE 'q%%'
-    THEN interval '91.3125 days' ELSE interval '30.4375 days' END AS step) k
-{_OF} AND x.started_at < %(at)s
-AND (x.ended_at IS NULL OR x.ended_at >= %(at)s)
-GROUP BY 1
+WITH bills AS (
+    SELECT s.customer_id, x.subscription_id, x.issued_at, x.issued_at - lag(x.issued_at)
+        OVER (PARTITION BY s.customer_id, x.subscription_id
+            ORDER BY x.issued_at, x.id) AS gap
+    FROM cg_invoice x {_OF}
+    AND x.issued_at < %(at)s AND x.total_minor > 0 AND x.status IS DISTINCT FROM 'draft'
+), newest AS (
+    SELECT DISTINCT ON (customer_id, subscription_id) customer_id, issued_at,
+        coalesce(gap, %(at)s - issued_at) AS length, gap IS NULL AS is_first
+    FROM bills ORDER BY customer_id, subscription_id, issued_at DESC
+), planned AS (
+    SELECT customer_id, issued_at + CASE WHEN length > interval '120 days'
+        THEN interval '365.25 days' WHEN length > interval '45 days'
+        THEN interval '91.3125 days' WHEN NOT is_first
+        THEN interval '30.4375 days' END AS at FROM newest
+)
+SELECT customer_id,
+    min(greatest(extract(epoch FROM at - %(at)s) / 86400.0, 0))
+FROM planned WHERE at > %(at)s - interval '45 days' GROUP BY 1
 """
 
 INVOICES = f"""
-WITH bills AS (
-    SELECT s.customer_id, x.* FROM cg_invoice x {_OF}
+WITH {_RATES}, bills AS (
+    SELECT s.customer_id, x.*, x.total_minor * r.factor AS base_minor,
+        x.total_minor * coalesce(r.factor, 1) AS size
+    FROM cg_invoice x LEFT JOIN rates r ON r.currency = {_CURRENCY.format("x")} {_OF}
     AND x.issued_at < %(at)s AND x.status IS DISTINCT FROM 'draft'
 ), newest AS (
-    SELECT DISTINCT ON (customer_id) customer_id, total_minor FROM bills
+    SELECT DISTINCT ON (customer_id) customer_id, base_minor, size FROM bills
     WHERE total_minor > 0 ORDER BY customer_id, issued_at DESC, id DESC
 ), older AS (
-    SELECT DISTINCT ON (customer_id) customer_id, total_minor FROM bills
+    SELECT DISTINCT ON (customer_id) customer_id, size FROM bills
     WHERE total_minor > 0 AND issued_at < %(at)s - interval '90 days'
     ORDER BY customer_id, issued_at DESC, id DESC
 )
@@ -134,9 +173,9 @@ SELECT b.customer_id,
     count(*) FILTER (WHERE b.paid_at < %(at)s
         AND b.paid_at >= %(at)s - interval '180 days'
         AND b.paid_at > b.due_at + interval '3 days'),
-    max(n.total_minor) / 100.0,
-    ln((max(n.total_minor) + 100.0) / (max(o.total_minor) + 100.0))
-FROM bills b LEFT JOIN newest n ON n.customer_id = b.customer_id
+    max(n.base_minor) / power(10::numeric, max(base.places)),
+    ln((max(n.size) + 100.0) / (max(o.size) + 100.0))
+FROM bills b CROSS JOIN base LEFT JOIN newest n ON n.customer_id = b.customer_id
 LEFT JOIN older o ON o.customer_id = b.customer_id
 GROUP BY 1
 """

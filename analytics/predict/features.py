@@ -97,7 +97,11 @@ def gather(
 ) -> Snapshot:
     """The snapshot of these customers at local midnight of `day` (days since 1970)."""
     cutoff_day = EPOCH + timedelta(days=day)
-    cur.execute("SELECT %s::timestamp AT TIME ZONE %s", [cutoff_day, timezone])
+    cur.execute(
+        "SELECT %s::timestamp AT TIME ZONE %s, upper(base_currency) "
+        "FROM cg_organization WHERE id = %s",
+        [cutoff_day, timezone, org_id],
+    )
     row = cur.fetchone()
     assert row is not None
     at: datetime = row[0]
@@ -105,6 +109,7 @@ def gather(
     place = {int(customer): row for row, customer in enumerate(customers)}
     parameters = {
         "org": org_id,
+        "base": row[1],
         "ids": f"{{{','.join(map(str, customers.tolist()))}}}",
         "at": at,
         "day": cutoff_day,

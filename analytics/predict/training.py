@@ -148,6 +148,7 @@ def _fit(
         seed=seed,
         bags=1,
         shapes=trees.LEAN,
+        with_pairs=False,
     )
     newest, seen, _ = snapshots.stack(cohorts[-LEVEL_COHORTS:])
     rate = (seen.sum() + LEVEL_PULL * y.mean()) / (len(seen) + LEVEL_PULL)

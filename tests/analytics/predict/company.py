@@ -12,13 +12,17 @@ from django.db import connection
 
 from churnguard.models import (
     Batch,
+    CampaignEngagement,
+    Conversation,
     Customer,
     CustomerSource,
+    ExchangeRate,
     Invoice,
     Organization,
     Source,
     Subscription,
     SubscriptionChange,
+    SurveyResponse,
     Ticket,
     UsageDay,
 )
@@ -116,3 +120,31 @@ def build(
     with connection.cursor() as cur:
         cur.execute("ANALYZE cg_usage_day, cg_subscription, cg_customer_source")
     return customers
+
+
+def add_words(org: Organization, day: datetime) -> None:
+    """What `build` leaves out, for every account, all before `day`: conversations,
+    mails, answers, a rated and reopened ticket, an open one, a failed payment, EUR."""
+    ExchangeRate.objects.create(
+        organization=org, currency="EUR", day=(day - timedelta(days=300)).date(),
+        rate="1.1", origin="manual",
+    )  # fmt: skip
+    for n, ref in enumerate(CustomerSource.objects.filter(organization=org)):
+        same = {"organization": org, "source_id": ref.source_id, "customer_source": ref}
+        at = day - timedelta(days=20 + n)
+        Conversation.objects.create(**same, external_id=f"c{n}", started_at=at)
+        CampaignEngagement.objects.create(
+            **same, external_id=f"m{n}", kind="open", occurred_at=at
+        )
+        SurveyResponse.objects.create(
+            **same, external_id=f"v{n}", kind="nps", score=n % 11, answered_at=at
+        )
+        Ticket.objects.create(
+            **same, external_id=f"r{n}", opened_at=at, closed_at=at + timedelta(days=1),
+            solved_at=at, reopen_count=1, satisfaction_pct=60, priority="high",
+        )  # fmt: skip
+        Ticket.objects.create(**same, external_id=f"o{n}", opened_at=at)
+        Invoice.objects.create(
+            **same, external_id=f"f{n}", issued_at=at, due_at=at, currency="EUR",
+            total_minor=5_000, status="open", failed_attempts=1, last_failed_at=at,
+        )  # fmt: skip
