@@ -148,6 +148,7 @@ def store(reading: Reading, page: Page) -> None:
             deleted_ids=page.deleted_ids,
             remember_keys=not reading.stream.primary_key_unique,
         )
+        _keep_merges(reading, page, shaped)
         _see_keys(reading, page, shaped)
         part.pages += 1
         for name in RunStream.COUNTERS:
@@ -263,6 +264,22 @@ def _save_state(
         changes["columns"] = list(reading.watch.columns.values())
         changes["drift"] = drift.merge_notes(state.drift, reading.watch.notes)
     StreamState.objects.filter(pk=state.pk).update(**changes)
+
+
+def _keep_merges(reading: Reading, page: Page, shaped: shaping.Shaped) -> None:
+    load.keep_merges(
+        connection,
+        org_id=reading.job.run.organization_id,
+        source_id=reading.job.integration.source_id,
+        record_type=reading.shape.record_type,
+        merged=page.merged_ids,
+        alive=(
+            load.stored_id(item)
+            for item in shaped.items
+            if isinstance(item, Record) and not item.deleted
+        ),
+        now=datetime.now(UTC),
+    )
 
 
 def _see_keys(reading: Reading, page: Page, shaped: shaping.Shaped) -> None:

@@ -47,7 +47,7 @@ class Level:
 
     def sql(self, template: str) -> str:
         """The template with {member}, {entity}, {pointer}, {ref}, {links}, {keys},
-        {decisions} and {reviews} in it replaced."""
+        {decisions}, {reviews} and {record_type} in it replaced."""
         return template.format(
             member=self.Member._meta.db_table,
             entity=self.Entity._meta.db_table,
@@ -58,6 +58,7 @@ class Level:
             links=self.links,
             keys=self.keys,
             signs=self.signs,
+            record_type="contact" if self.is_person else "customer",
         )
 
 

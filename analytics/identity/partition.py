@@ -1,6 +1,7 @@
 """Identities into entities: pure, and the same for any order of the input.
 
-Evidence is taken in a fixed order: what people said, explicit foreign ids, the id of a
+Evidence is taken in a fixed order: what people said, merges in a source, explicit
+foreign ids, the id of a
 product's user (people only), e-mail, company domain (customers only); inside a rule by
 the key. A key that several identities of one source
 carry says nothing about which is meant, so it links nobody and becomes a conflict, as
@@ -19,7 +20,7 @@ from analytics.identity.keys import (
     product_user,
 )
 
-RULES = ("manual", "foreign_id", "user_id", "email", "domain")
+RULES = ("manual", "merged", "foreign_id", "user_id", "email", "domain")
 DECIDED = "a person said these are different"
 """Reason of a conflict that needs no review any more."""
 
@@ -96,15 +97,20 @@ def partition(
     *,
     must: Iterable[tuple[int, int]] = (),
     cannot: Iterable[tuple[int, int]] = (),
+    merged: Iterable[tuple[int, int, str]] = (),
 ) -> Partition:
     """Group the identities. must, cannot: pairs of ids people decided on; a pair in
-    both counts as cannot."""
+    both counts as cannot. merged: (loser, winner, key) as a source says; only a
+    decision of people stands against it."""
     rows = sorted(identities, key=lambda one: one.order)
     by_id = {one.id: one for one in rows}
     groups = _Groups(by_id, cannot)
     for a, b in sorted(must, key=lambda p: _pair_order(by_id, p)):
         if a in by_id and b in by_id:
             groups.join(a, b, Why("manual", ""), is_manual=True)
+    for a, b, key in sorted(merged, key=lambda m: (m[2], _pair_order(by_id, m[:2]))):
+        if a in by_id and b in by_id:
+            groups.join(a, b, Why("merged", key), is_manual=True)
     carriers: dict[tuple[str, str], list[Identity]] = {}
     for one in rows:
         for pair in keys_of(one):

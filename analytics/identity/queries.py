@@ -26,6 +26,7 @@ from churnguard.models import (
 RULES = {
     "created": "First named by a source",
     "manual": "A person said so",
+    "merged": "Merged in their source",
     "foreign_id": "A source names the other's id",
     "user_id": "Same user of the product",
     "email": "Same personal e-mail address",

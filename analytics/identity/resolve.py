@@ -105,6 +105,7 @@ def preview(
         _load(cur, level, sorted(block)),
         must=[*made["must"], *must],
         cannot=[*made["cannot"], *cannot],
+        merged=_merged(cur, level, block),
     )
 
 
@@ -128,7 +129,12 @@ def resolve_block(
         _make_people(cur, org_id, sorted(block), now)
     identities = _load(cur, level, sorted(block))
     decisions = _decisions(cur, level, org_id, block)
-    found = partition(identities, must=decisions["must"], cannot=decisions["cannot"])
+    found = partition(
+        identities,
+        must=decisions["must"],
+        cannot=decisions["cannot"],
+        merged=_merged(cur, level, block),
+    )
     moved = apply_partition(cur, level, org_id, found, now)
     keep_reviews(cur, level, org_id, block, found, now)
     return moved
@@ -239,7 +245,34 @@ UNION SELECT first_id FROM {decisions}
     WHERE second_id = ANY(%(ids)s) AND revoked_at IS NULL
 UNION SELECT o.id FROM {member} c JOIN {member} o ON o.{pointer} = c.{pointer}
     WHERE c.id = ANY(%(ids)s)
+UNION SELECT w.id FROM {member} l JOIN cg_source_merge m ON m.source_id = l.source_id
+    AND m.record_type = '{record_type}' AND m.loser = l.external_id
+    JOIN {member} w ON w.source_id = m.source_id AND w.external_id = m.winner
+    WHERE l.id = ANY(%(ids)s)
+UNION SELECT l.id FROM {member} w JOIN cg_source_merge m ON m.source_id = w.source_id
+    AND m.record_type = '{record_type}' AND m.winner = w.external_id
+    JOIN {member} l ON l.source_id = m.source_id AND l.external_id = m.loser
+    WHERE w.id = ANY(%(ids)s)
 """
+
+
+def _merged(cur: Cursor, level: Level, block: set[int]) -> list[tuple[int, int, str]]:
+    """(loser, winner, "source: loser into winner") of merges the sources report."""
+    cur.execute(
+        level.sql(
+            "SELECT l.id, w.id, s.name, m.loser, m.winner FROM {member} l "
+            "JOIN cg_source_merge m ON m.source_id = l.source_id "
+            "AND m.record_type = '{record_type}' AND m.loser = l.external_id "
+            "JOIN {member} w ON w.source_id = m.source_id "
+            "AND w.external_id = m.winner "
+            "JOIN cg_source s ON s.id = m.source_id WHERE l.id = ANY(%s)"
+        ),
+        [sorted(block)],
+    )
+    return [
+        (loser, winner, f"{source}: {old} into {new}")
+        for loser, winner, source, old, new in cur.fetchall()
+    ]
 
 
 def _decisions(

@@ -19,6 +19,7 @@ from churnguard.models.customers import (
     IdentityLink,
     Person,
     Source,
+    SourceMerge,
 )
 from churnguard.models.ledger import Batch, Quarantine, RunKey
 from churnguard.models.live import Heartbeat, Notice, StreamNote, StreamSequence
@@ -62,6 +63,7 @@ __all__ = [
     "RunKey",
     "Schedule",
     "Source",
+    "SourceMerge",
     "SourceObject",
     "StreamNote",
     "StreamSequence",

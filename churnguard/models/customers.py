@@ -205,6 +205,35 @@ class IdentityLink(models.Model):
         ]
 
 
+class SourceMerge(models.Model):
+    """Two records that the source itself has made one: the loser is gone there, and
+    what names it means the winner. Forgotten when the loser comes back."""
+
+    id = models.BigAutoField(primary_key=True)
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, db_index=False
+    )
+    source = models.ForeignKey(Source, on_delete=models.CASCADE, db_index=False)
+    record_type = models.CharField(max_length=40)
+    """customer or contact: the types with an identity."""
+    loser = models.CharField(max_length=255)
+    winner = models.CharField(max_length=255)
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "cg_source_merge"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["source", "record_type", "loser"], name="source_merge_once"
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["source", "record_type", "winner"], name="source_merge_winner"
+            )
+        ]
+
+
 class Person(models.Model):
     """A human being whom one or more sources know as a contact. Which contacts those
     are is a link that can be re-pointed, as with customers; what is said of a person

@@ -15,6 +15,7 @@ from integrations.load.events import PreparedEvent
 from integrations.load.fresh import LEAST as LEAST_FRESH
 from integrations.load.fresh import write_fresh
 from integrations.load.lots import ItemError, LoadResult, Lot, Refusal
+from integrations.load.merges import keep as keep_merges
 from integrations.load.small import write_small
 from integrations.load.sorting import stored_id
 from integrations.load.writer import prepare, source_id, write, write_lots
@@ -29,6 +30,7 @@ __all__ = [
     "Refusal",
     "count_live",
     "forget_keys",
+    "keep_merges",
     "mark_deleted",
     "missing_ids",
     "prepare",
