@@ -95,6 +95,26 @@ FROM (
 ) seen GROUP BY 1
 """
 
+_REVENUE = (
+    fact_sql.VERSIONS
+    + """
+, newest AS (
+    SELECT DISTINCT ON (subscription_id) * FROM known
+    ORDER BY subscription_id, effective_at DESC, id DESC
+), older AS (
+    SELECT DISTINCT ON (subscription_id) * FROM known
+    WHERE effective_at <= %(at)s - interval '90 days'
+    ORDER BY subscription_id, effective_at DESC, id DESC
+)
+SELECT n.customer_id,
+    sum(n.mrr_minor) FILTER (WHERE n.status IN ('active', 'trialing', 'past_due')),
+    sum(o.mrr_minor) FILTER (WHERE o.status IN ('active', 'trialing', 'past_due')),
+    sum(n.quantity) FILTER (WHERE n.status IN ('active', 'trialing', 'past_due'))
+FROM newest n LEFT JOIN older o ON o.subscription_id = n.subscription_id
+GROUP BY 1
+"""
+)
+
 _INVOICES = f"""
 SELECT s.customer_id,
     extract(epoch FROM %(at)s - min(x.due_at) FILTER (WHERE x.due_at < %(at)s AND (
@@ -292,10 +312,12 @@ def _usage(
     facts.put(every, "active_days", share[every])
     facts.put(every, "recency_gap", gap[every])
     seats = np.full(n, np.nan)
-    found = ask(fact_sql.SUBSCRIPTIONS)
+    found = ask(_REVENUE)
     rows = _places(found, index)
     seats[rows] = _column(found, 3)
-    facts.put(rows, "plan_change", _plan_change(found))
+    new, old = np.nan_to_num(_column(found, 1)), np.nan_to_num(_column(found, 2))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        facts.put(rows, "plan_change", np.where(old > 0, new / old, np.nan))
     found = [row for row in ask(_BREADTH) if connected[index[row[0]]]]
     rows = _places(found, index)
     users, used, adopted = (_column(found, place) for place in (1, 3, 4))
@@ -308,15 +330,6 @@ def _usage(
         facts.put(
             rows, "feature_breadth", np.where(adopted > 0, used / adopted, np.nan)
         )
-
-
-def _plan_change(found: list[tuple[Any, ...]]) -> Floats:
-    """Recurring revenue over that of 90 days before; the statement gives the first in
-    whole units and the logarithm of the ratio of both, each raised by one unit."""
-    new = np.nan_to_num(_column(found, 1)) * 100.0
-    old = (new + 100.0) / np.exp(_column(found, 2)) - 100.0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(old > 0.5, new / old, np.nan)
 
 
 def _billing(

@@ -11,7 +11,7 @@ BAND_LABELS = {
     "healthy": "Healthy",
     "watch": "Watch",
     "at_risk": "At risk",
-    "unknown": "Not enough data",
+    "unknown": "Too little data",
 }
 NAMES = {"active": "In use", "draft": "Draft", "suggested": "Suggested"}
 
@@ -53,12 +53,13 @@ def columns(result: dict[str, Any] | None) -> list[dict[str, Any]]:
     return [
         {
             **figures,
-            "name": NAMES[name],
+            "name": label,
             "bands": [
                 {**row, "label": BAND_LABELS[row["band"]]} for row in figures["bands"]
             ],
         }
-        for name, figures in result["definitions"].items()
+        for name, label in NAMES.items()
+        if (figures := result["definitions"].get(name)) is not None
     ]
 
 

@@ -215,7 +215,7 @@ def _verdict(found: dict[str, Any], *, is_same: bool, is_better: bool) -> str:
         f"{gain['value']:+.3f}, 95% {gain['low']:+.3f} to {gain['high']:+.3f})."
     )
     if is_same:
-        return f"The outcomes speak for the present weights. {figures}"
+        return f"The outcomes do not speak against the present weights. {figures}"
     if is_better:
         return f"These weights tell better who leaves. {figures}"
     return f"No better weights were found. {figures} Chance can explain that."

@@ -74,7 +74,7 @@ GROUP BY 1
 
 # A version counts if it was stored before the cutoff, or if it was back-filled (stored
 # days after it took effect): then its own time is all there is.
-_VERSIONS = """
+VERSIONS = """
 WITH versions AS (
     SELECT c.subscription_id, b.source_id, b.started_at, s.customer_id,
         c.effective_at, c.id, c.status, c.mrr_minor, c.quantity, c.currency
@@ -100,7 +100,7 @@ WITH versions AS (
 """
 
 SUBSCRIPTIONS = (
-    _VERSIONS
+    VERSIONS
     + f"""
 , {_RATES}, newest AS (
     SELECT DISTINCT ON (subscription_id) * FROM known

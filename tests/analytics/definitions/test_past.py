@@ -15,7 +15,18 @@ from analytics.definition import METRICS
 from analytics.definitions import past
 from analytics.facts.base import M
 from analytics.predict.labels import day_number
-from churnguard.models import Customer, CustomerSource, Organization, SurveyResponse
+from churnguard.models import (
+    Conversation,
+    Customer,
+    CustomerSource,
+    Invoice,
+    Organization,
+    Subscription,
+    SubscriptionChange,
+    SurveyResponse,
+    Ticket,
+    UsageDay,
+)
 from churnguard.records import (
     CampaignEngagementRecord,
     ConversationRecord,
@@ -27,7 +38,6 @@ from churnguard.records import (
     TicketRecord,
 )
 from tests.analytics.predict import company
-from tests.analytics.predict.test_features import edit_future
 from tests.analytics.revenue.worlds import write
 
 pytestmark = pytest.mark.django_db
@@ -168,6 +178,46 @@ def test_the_past_is_what_scoring_saw_at_that_moment(org: Organization) -> None:
     assert now.capped[:, 1:].any(axis=0).all()
 
 
+def edit_future(ref: CustomerSource, at: datetime, kind: int, number: int) -> None:
+    """One change to what is known of an account, at a time after the cutoff."""
+    same = {
+        "organization_id": ref.organization_id, "source_id": ref.source_id,
+        "customer_source": ref, "external_id": f"new{number}",
+    }  # fmt: skip
+    if kind == 0:
+        UsageDay.objects.create(
+            organization_id=ref.organization_id, customer_source=ref, day=at.date(),
+            name="open", user_key=f"n{number}", n=5, first_at=at, last_at=at,
+        )  # fmt: skip
+    elif kind == 1:
+        UsageDay.objects.filter(customer_source=ref, day__gte=at.date()).delete()
+    elif kind == 2:
+        Ticket.objects.create(**same, opened_at=at, priority="urgent", reopen_count=2)
+    elif kind == 3:
+        Ticket.objects.filter(customer_source=ref, solved_at__gte=at).update(
+            satisfaction_pct=3, reopen_count=9, solved_at=at
+        )
+    elif kind == 4:
+        Invoice.objects.create(
+            **same, issued_at=at, due_at=at, status="open", failed_attempts=4,
+            last_failed_at=at,
+        )  # fmt: skip
+    elif kind == 5:
+        Subscription.objects.filter(customer_source=ref).update(
+            status="canceled", canceled_at=at, ended_at=at, cancel_at=at
+        )
+    elif kind == 6:
+        SubscriptionChange.objects.create(
+            organization_id=ref.organization_id, effective_at=at, known_at=at,
+            subscription=Subscription.objects.filter(customer_source=ref)[0],
+            status="canceled", mrr_minor=0, quantity=0,
+        )  # fmt: skip
+    elif kind == 7:
+        Conversation.objects.create(**same, started_at=at, direction="both")
+    else:
+        SurveyResponse.objects.create(**same, kind="nps", score=9, answered_at=at)
+
+
 def test_no_edit_of_the_future_changes_the_past(org: Organization) -> None:
     company.build(org, accounts=12)
     cutoff = company.NOW - timedelta(days=120)
@@ -181,12 +231,10 @@ def test_no_edit_of_the_future_changes_the_past(org: Organization) -> None:
     before = gather_past(org, day)
     random = np.random.default_rng(1)
 
-    for number in range(150):
-        edit_future(org, random, midnight, number)
-    SurveyResponse.objects.create(
-        organization=org, source=ref.source, customer_source=ref, external_id="t",
-        kind="nps", score=9, answered_at=midnight,
-    )  # fmt: skip
+    refs = list(CustomerSource.objects.filter(organization=org))
+    for number in range(180):
+        at = midnight + timedelta(days=float(random.uniform(0, 110)))
+        edit_future(refs[random.integers(len(refs))], at, number % 9, number)
     after = gather_past(org, day)
 
     np.testing.assert_array_equal(before.values, after.values)
