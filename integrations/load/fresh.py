@@ -29,7 +29,7 @@ INSERT INTO cg_batch (organization_id, source_id, origin, stream, page, fetched,
     events, newest_at, received_at)
 VALUES (%s, %s, %s, %s, %s, %s, %s, 0, 0, 0, 0, 0, 0, %s, %s, %s, %s) RETURNING id;
 """
-_COPY_KEYS = "COPY cg_event_key (key, content) FROM STDIN (FORMAT BINARY)"
+COPY_KEYS = "COPY cg_event_key (key, content) FROM STDIN (FORMAT BINARY)"
 _KEY = b"\0\x02\0\0\0\x10"
 _CONTENT = b"\0\0\0\x08"
 _CHUNK = 1000
@@ -75,8 +75,8 @@ def write_fresh(
     lines = "".join(mogrify(_LINE, _values(lot)) for lot in lots)
     try:
         with Talk(conn) as talk:
-            numbers = talk.ask(f"{lines}{_COPY_KEYS};{events.COPY}")
-            talk.give(wire.chunks(_key_rows(contents)))
+            numbers = talk.ask(f"{lines}{COPY_KEYS};{events.COPY}")
+            talk.give(wire.chunks(key_rows(contents)))
             ids = [int(each.get_value(0, 0) or b"") for each in numbers[: len(lots)]]
             rows = _encode(lots, keys, ids, refs)
             first = next(rows)
@@ -115,8 +115,9 @@ def _values(lot: Lot) -> list[Any]:
     ]
 
 
-def _key_rows(contents: dict[bytes, bytes]) -> Iterator[bytes]:
-    # In the order of the keys, so that two writers cannot wait for each other.
+def key_rows(contents: dict[bytes, bytes]) -> Iterator[bytes]:
+    """Rows for `COPY_KEYS`, in the order of the keys, so that two writers cannot wait
+    for each other. contents: the content hash of each key."""
     for key in sorted(contents):
         yield b"%b%b%b%b" % (_KEY, key, _CONTENT, contents[key])
 

@@ -1,7 +1,9 @@
 """Batches of 500 events, and gzip NDJSON of 10,000, committed before the answer.
 
-Against bare COPY of ready bytes on two connections into the same table, and the usual
-DRF view with bulk_create.
+Against bare COPY of ready bytes on two connections into the tables of the product, with
+their indexes and as durable, and the usual DRF view with bulk_create. Two ratios stand
+at the end of a line: to COPY of events and keys, then to COPY into the event table
+alone, which has no unique key (see `write_path`).
     python -m tests.bench.ingest_batch [events per round] [rounds]
 """
 
@@ -13,9 +15,11 @@ import threading
 import time
 
 from tests.bench.ingest_stage import EventMaker, Stage, drive, request, row, show
+from tests.bench.write_path import BOTH, EVENTS_ONLY, copy_ready, of, ready_chunks
 
 _BATCH, _LARGE = 500, 10_000
-_BASE = "bare COPY, 2 connections, commits of 500"
+_BASE = f"{BOTH}, 2 connections"
+_LIGHT = f"{EVENTS_ONLY}, 2 conn."
 
 
 def run(events: int = 60_000, rounds: int = 3) -> list[str]:
@@ -31,11 +35,17 @@ def run(events: int = 60_000, rounds: int = 3) -> list[str]:
                     rates.setdefault(name, []).append(rate)
     finally:
         stage.close()
-    return [row(name, found, rates[_BASE]) for name, found in rates.items()]
+    return [
+        f"{row(name, found, rates[_BASE])}{of(found, rates[_LIGHT]):8.2f}"
+        for name, found in rates.items()
+    ]
 
 
 def _round(stage: Stage, maker: EventMaker, events: int) -> dict[str, float]:
-    found = {_BASE: _copy(stage, maker, events)}
+    found = {
+        _LIGHT: _copy(stage, maker, events, with_keys=False),
+        _BASE: _copy(stage, maker, events, with_keys=True),
+    }
     stage.empty()
     with stage.serve("churnguard.asgi:application") as port:
         drive(port, _batches(maker, 10 * _BATCH), connections=4)
@@ -78,15 +88,16 @@ def _ndjson(maker: EventMaker, events: int) -> list[bytes]:
     ]
 
 
-def _copy(stage: Stage, maker: EventMaker, events: int) -> float:
-    """Rows per second of two threads that copy ready bytes."""
-    from tests.bench.write_path import copy_ready, ready_chunks
-
+def _copy(stage: Stage, maker: EventMaker, events: int, *, with_keys: bool) -> float:
+    """Rows per second of two threads that copy ready bytes, 500 rows a commit."""
     chunks = ready_chunks(stage, maker, events, _BATCH)
     stage.empty()
     shares = [chunks[0::2], chunks[1::2]]
     threads = [
-        threading.Thread(target=copy_ready, args=(stage, share)) for share in shares
+        threading.Thread(
+            target=copy_ready, args=(stage, share), kwargs={"with_keys": with_keys}
+        )
+        for share in shares
     ]
     started = time.perf_counter()
     for thread in threads:

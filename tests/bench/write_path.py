@@ -1,6 +1,10 @@
 """The writer alone: one connection, one commit per batch, no HTTP.
 
-Against bare COPY of ready bytes into the same table, and bulk_create into a plain one.
+Against bare COPY of ready bytes, durable as the product is, and bulk_create into a
+plain table. The unique key of an event stands in a table of its own (`cg_event_key`),
+so there are two baselines: COPY into the event table alone, with its three indexes and
+no unique key, and COPY into both tables in one transaction, which is what a single
+table with a unique key would have to do.
     python -m tests.bench.write_path [events per case] [rounds]
 """
 
@@ -8,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import sys
 import time
 from datetime import UTC, datetime
@@ -16,9 +21,11 @@ from typing import TYPE_CHECKING, Any
 from tests.bench.ingest_stage import EventMaker, Stage, row, show
 
 if TYPE_CHECKING:
-    from integrations.load import KnownCustomers
+    from integrations.load import KnownCustomers, Lot
 
 _SIZES = (100, 1_000, 10_000)
+EVENTS_ONLY = "bare COPY, events without their keys"
+BOTH = "bare COPY, events and keys"
 
 
 def run(events: int = 40_000, rounds: int = 3) -> list[str]:
@@ -35,30 +42,41 @@ def run(events: int = 40_000, rounds: int = 3) -> list[str]:
     finally:
         stage.close()
     return [
-        row(f"{name}, batches of {size:,}", found, rates[size, "bare COPY"])
+        f"{row(f'{name}, {size:,}', found, rates[size, BOTH])}"
+        f"{of(found, rates[size, EVENTS_ONLY]):8.2f}"
         for (size, name), found in rates.items()
     ]
+
+
+def of(rates: list[float], base: list[float]) -> float:
+    """Ratio of the medians."""
+    return statistics.median(rates) / statistics.median(base)
 
 
 def _round(stage: Stage, maker: EventMaker, events: int, size: int) -> dict[str, float]:
     from integrations import load
 
     found = {}
-    chunks = ready_chunks(stage, maker, events, size)
-    stage.empty()
-    started = time.perf_counter()
-    copy_ready(stage, chunks)
-    found["bare COPY"] = events / (time.perf_counter() - started)
-    decoded = [_decode(maker, size) for _number in range(events // size)]
-    stage.empty()
-    known = load.KnownCustomers()
-    with stage.connect() as conn:
-        source_id = load.source_id(conn, org_id=stage.org.pk, name="web")
-        _write(conn, stage.org.pk, source_id, _decode(maker, size), known)
+    for name in (EVENTS_ONLY, BOTH):
+        chunks = ready_chunks(stage, maker, events, size)
+        stage.empty()
         started = time.perf_counter()
-        for items in decoded:
-            _write(conn, stage.org.pk, source_id, items, known)
-        found["writer, decoded records"] = events / (time.perf_counter() - started)
+        copy_ready(stage, chunks, with_keys=name == BOTH)
+        found[name] = events / (time.perf_counter() - started)
+    known = load.KnownCustomers()
+    for name, write in (
+        ("writer, new events", _write_fresh),
+        ("writer, general way", _write),
+    ):
+        decoded = [_decode(maker, size) for _number in range(events // size)]
+        stage.empty()
+        with stage.connect() as conn:
+            source_id = load.source_id(conn, org_id=stage.org.pk, name="web")
+            write(conn, _lot(stage, source_id, _decode(maker, size)), known)
+            started = time.perf_counter()
+            for items in decoded:
+                write(conn, _lot(stage, source_id, items), known)
+            found[name] = events / (time.perf_counter() - started)
     stage.empty()
     found["bulk_create"] = _bulk_create(maker, events // 4, size)
     return found
@@ -66,11 +84,12 @@ def _round(stage: Stage, maker: EventMaker, events: int, size: int) -> dict[str,
 
 def ready_chunks(
     stage: Stage, maker: EventMaker, events: int, size: int
-) -> list[bytes]:
-    """Binary COPY data of `events` rows as the writer would send them."""
+) -> list[tuple[bytes, bytes]]:
+    """Binary COPY data of `events` rows as the writer would send them, `size` rows
+    each: (into the event table, into the key table)."""
     from integrations import load
     from integrations.load import events as stored
-    from integrations.load import wire
+    from integrations.load import fresh, wire
 
     with stage.connect() as conn:
         source_id = load.source_id(conn, org_id=stage.org.pk, name="web")
@@ -86,18 +105,31 @@ def ready_chunks(
         }
         keys = [os.urandom(16) for _row in rows]
         encoded = stored.encode_rows(keys, rows, line, refs)
-        chunks.append(b"".join(wire.chunks(encoded)))
+        contents = dict(zip(keys, (row.content for row in rows), strict=True))
+        chunks.append(
+            (
+                b"".join(wire.chunks(encoded)),
+                b"".join(wire.chunks(fresh.key_rows(contents))),
+            )
+        )
     return chunks
 
 
-def copy_ready(stage: Stage, chunks: list[bytes]) -> None:
+def copy_ready(
+    stage: Stage, chunks: list[tuple[bytes, bytes]], *, with_keys: bool
+) -> None:
     """Copy each chunk in a transaction of its own."""
     from integrations.load.events import COPY
+    from integrations.load.fresh import COPY_KEYS
 
     with stage.connect() as conn:
-        for chunk in chunks:
-            with conn.transaction(), conn.cursor().copy(COPY) as copy:
-                copy.write(chunk)
+        for events, keys in chunks:
+            with conn.transaction():
+                if with_keys:
+                    with conn.cursor().copy(COPY_KEYS) as copy:
+                        copy.write(keys)
+                with conn.cursor().copy(COPY) as copy:
+                    copy.write(events)
 
 
 def _decode(maker: EventMaker, count: int) -> Any:
@@ -109,19 +141,31 @@ def _decode(maker: EventMaker, count: int) -> Any:
     ).items
 
 
-def _write(
-    conn: Any, org_id: int, source_id: int, items: Any, known: KnownCustomers
-) -> None:
-    from integrations import load
+def _lot(stage: Stage, source_id: int, items: Any) -> Lot:
+    from integrations.load import Lot
 
-    lot = load.Lot(
-        org_id=org_id,
+    return Lot(
+        org_id=stage.org.pk,
         source_id=source_id,
         origin="ingest",
         items=items,
         received_at=datetime.now(UTC),
     )
-    load.prepare(conn, items)
+
+
+def _write_fresh(conn: Any, lot: Lot, known: KnownCustomers) -> None:
+    from integrations import load
+
+    load.prepare(conn, lot.items)
+    if load.write_fresh(conn, [lot], known=known) is None:
+        # The first one: its customers have still to be looked up.
+        _write(conn, lot, known)
+
+
+def _write(conn: Any, lot: Lot, known: KnownCustomers) -> None:
+    from integrations import load
+
+    load.prepare(conn, lot.items)
     with conn.transaction():
         load.write_lots(conn, [lot], known=known)
     known.commit()

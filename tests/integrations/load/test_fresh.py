@@ -189,7 +189,7 @@ def test_a_connection_that_dies_in_the_middle_is_closed(
 ) -> None:
     def talk_on() -> None:
         with Talk(conn) as talk:
-            talk.ask(fresh._COPY_KEYS)
+            talk.ask(fresh.COPY_KEYS)
             with connection.cursor() as cur:
                 cur.execute("SELECT pg_terminate_backend(%s)", [conn.info.backend_pid])
             talk.give([b"x" * 100_000] * 50)
@@ -206,7 +206,7 @@ def test_a_conversation_left_half_way_closes_the_connection(
 ) -> None:
     def break_off() -> None:
         with Talk(conn) as talk:
-            talk.ask(fresh._COPY_KEYS)
+            talk.ask(fresh.COPY_KEYS)
             talk.give(bytes([1 // zero]) for zero in (0,))
 
     with pytest.raises(ZeroDivisionError):
