@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from psycopg import Cursor
 
+from analytics.facts.base import literal
+from analytics.facts.reading import read
 from analytics.predict import fact_sql
 from analytics.predict.labels import EPOCH
 
@@ -67,6 +70,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 """Feature groups of explanations; their order is the order of columns."""
 
+_HASHED = 10_000
+"""Rows whose bytes are in memory at once."""
+
 NAMES: tuple[str, ...] = tuple(name for names in GROUPS.values() for name in names)
 _ZERO = {
     "usage": ("active_days_7", "active_days_28", "active_days_90", "users_28",
@@ -106,35 +112,50 @@ def gather(
     assert row is not None
     at: datetime = row[0]
     values = np.full((len(customers), len(NAMES)), np.nan)
-    place = {int(customer): row for row, customer in enumerate(customers)}
+    order = np.argsort(customers, kind="stable")
     parameters = {
         "org": org_id,
         "base": row[1],
-        "ids": f"{{{','.join(map(str, customers.tolist()))}}}",
+        "ids": literal(customers),
         "at": at,
         "day": cutoff_day,
     }
     for group, sql, names in fact_sql.QUERIES:
-        cur.execute(sql, parameters)
-        found = cur.fetchall()
-        for name in _ZERO.get(group, ()) if found else ():
-            if name in names:
+        found = read(
+            cur,
+            f"SELECT * FROM ({sql}) facts (customer, {', '.join(names)})",
+            parameters,
+            ("customer", *names),
+        )
+        who = found.pop("customer").astype(np.int64)
+        if not len(who):
+            continue
+        zero = _ZERO.get(group, ())
+        place = np.searchsorted(customers, who, sorter=order)
+        rows = order[np.minimum(place, len(customers) - 1)]
+        is_ours = customers[rows] == who
+        for name, column in found.items():
+            if name in zero:
                 values[:, NAMES.index(name)] = 0.0
-        columns = [NAMES.index(name) for name in names]
-        for customer, *numbers in found:
-            target = place.get(customer)
-            if target is not None:
-                values[target, columns] = [
-                    np.nan if number is None else float(number) for number in numbers
-                ]
+            values[rows[is_ours], NAMES.index(name)] = column[is_ours]
     _derive(values, cutoff_day.timetuple().tm_yday)
     return Snapshot(day, customers, values)
 
 
 def row_hash(values: FloatArray) -> uuid.UUID:
     """128-bit hash of one feature row, equal for equal bits."""
-    normal = np.where(np.isnan(values), np.nan, values + 0.0)
-    return uuid.UUID(bytes=hashlib.blake2b(normal.tobytes(), digest_size=16).digest())
+    return uuid.UUID(next(row_hashes(values[None, :])))
+
+
+def row_hashes(values: FloatArray) -> Iterator[str]:
+    """`row_hash` of each row (n, f), as hexadecimal digits."""
+    for start in range(0, len(values), _HASHED):
+        block = values[start : start + _HASHED]
+        # One bit pattern for every NaN and for both zeros.
+        block = np.where(np.isnan(block), np.nan, block + 0.0)
+        data, width = memoryview(block.tobytes()), block.itemsize * block.shape[1]
+        for at in range(0, len(data), width):
+            yield hashlib.blake2b(data[at : at + width], digest_size=16).hexdigest()
 
 
 def _derive(values: FloatArray, day_of_year: int) -> None:

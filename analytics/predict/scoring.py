@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -28,7 +29,8 @@ MOST_EXPLAINED = 20_000
 MOST_RAISING = 4
 MOST_LOWERING = 2
 SMALLEST_EFFECT = 0.005
-CHUNK = 20_000
+CHUNK = 50_000
+"""Customers whose features are read, and log-odds computed, at once."""
 KEEP_DAYS = 60
 """Predictions older than this stay only for the first day of a month."""
 
@@ -44,7 +46,9 @@ class Loaded:
 
     def log_odds(self, values: FloatArray) -> FloatArray:
         """Log-odds of leaving, moved to the newest level (n,)."""
-        return self.fitted.log_odds(values) + self.row.level
+        blocks = range(0, len(values), CHUNK)
+        parts = [self.fitted.log_odds(values[at : at + CHUNK]) for at in blocks]
+        return np.concatenate(parts or [np.empty(0)]) + self.row.level
 
 
 def load(row: ModelVersion) -> Loaded:
@@ -77,16 +81,23 @@ def score_organization(row: ModelVersion, now: datetime) -> int:
     with connection.cursor() as wrapper:
         cur = wrapper.cursor
         clock = snapshots.get_clock(cur, org_id, now)
-        history = labels.load_history(cur, org_id, row.label, clock.timezone)
+        history = labels.load_history(
+            cur,
+            org_id,
+            row.label,
+            clock.timezone,
+            since=clock.day - row.label.inactivity_days,
+        )
         customers = _living(cur, org_id, history.population(clock.day))
-        values = [
-            features.gather(
-                cur, org_id, customers[at : at + CHUNK], clock.day, clock.timezone
+    x = np.empty((len(customers), len(NAMES)))
+    for start in range(0, len(customers), CHUNK):
+        some = customers[start : start + CHUNK]
+        with transaction.atomic(), connection.cursor() as wrapper:
+            wrapper.execute("SET LOCAL work_mem = '128MB'")
+            x[start : start + CHUNK] = features.gather(
+                wrapper.cursor, org_id, some, clock.day, clock.timezone
             ).values
-            for at in range(0, len(customers), CHUNK)
-        ]
-    x = np.vstack(values) if values else np.empty((0, len(NAMES)))
-    z = loaded.log_odds(x) if len(x) else np.empty(0)
+    z = loaded.log_odds(x)
     months = expected_months(loaded, z)
     stay = float(np.mean(months)) if months is not None and len(months) else MONTHS
     lines = _lines(loaded, customers, x, z, months)
@@ -144,7 +155,8 @@ def _lines(
     x: FloatArray,
     z: FloatArray,
     months: FloatArray | None,
-) -> list[tuple[Any, ...]]:
+) -> Iterator[tuple[Any, ...]]:
+    """What is stored of each customer, one after the other."""
     p = expit(z)
     explained = np.sort(np.argsort(-z, kind="stable")[:MOST_EXPLAINED])
     reasons: dict[int, tuple[float, str, str]] = {}
@@ -152,21 +164,13 @@ def _lines(
         found = explain_rows(loaded, x[explained])
         for place, row in enumerate(explained.tolist()):
             reasons[row] = _told(found, place, x[row], loaded.reference)
-    lines = []
-    for row, customer in enumerate(customers.tolist()):
+    hashes = features.row_hashes(x)
+    for row, (customer, digest) in enumerate(
+        zip(customers.tolist(), hashes, strict=True)
+    ):
         base, groups, why = reasons.get(row, (0.0, "{}", "[]"))
-        lines.append(
-            (
-                customer,
-                float(p[row]),
-                base,
-                groups,
-                why,
-                None if months is None else round(float(months[row]), 3),
-                str(features.row_hash(x[row])),
-            )
-        )
-    return lines
+        stay = None if months is None else round(float(months[row]), 3)
+        yield customer, float(p[row]), base, groups, why, stay, digest
 
 
 def _told(
@@ -201,7 +205,7 @@ def _store(
     cur: Cursor,
     row: ModelVersion,
     cutoff: date,
-    lines: list[tuple[Any, ...]],
+    lines: Iterable[tuple[Any, ...]],
     months_at_stake: float,
 ) -> None:
     cur.execute(

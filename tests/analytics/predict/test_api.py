@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
+from analytics.predict import monitor
 from analytics.predict.models import ModelVersion, Prediction, TrainingJob
 from churnguard.models import AuditEntry, Customer, Organization, User
 
@@ -38,7 +39,7 @@ def test_predictions_pages_and_order(
     assert seen == whole["results"]
     risks = [row["probability"] for row in seen]
     assert risks == sorted(risks, reverse=True)
-    assert len(seen) == Customer.objects.exclude(churn_probability=None).count() > 40
+    assert len(seen) == Customer.objects.exclude(churn_probability=None).count() > 30
     assert set(whole) == {
         "results", "next", "segment", "state", "message", "revenue_at_risk",
     }  # fmt: skip
@@ -68,6 +69,38 @@ def test_order_by_money(
 
     money = [-1 if row["risk_minor"] is None else row["risk_minor"] for row in rows]
     assert money == sorted(money, reverse=True)
+
+
+def test_filters_narrow_list_and_money(
+    api: Callable[..., Any], alice: User, model: ModelVersion
+) -> None:
+    client = api(alice)
+    Customer.objects.filter(name="Account 010").update(band="watch", domain="elm.test")
+    whole = client.get(f"{BASE}/predictions/all?limit=500").json()
+
+    def names(query: str) -> set[str]:
+        rows = client.get(f"{BASE}/predictions/all?limit=500&{query}").json()["results"]
+        return {row["name"] for row in rows}
+
+    rows = whole["results"]
+    likely = {row["name"] for row in rows if row["probability"] >= 0.1}
+    dear = {row["name"] for row in rows if (row["risk_minor"] or 0) >= 20_000}
+    assert 0 < len(likely) < len(rows)
+    assert names("min_probability=0.1") == likely
+    assert 0 < len(dear) < len(rows)
+    assert names("min_risk_minor=20000") == dear
+    assert names("q=account%2001") == {r["name"] for r in rows if "t 01" in r["name"]}
+    assert names("q=ELM.t&band=watch") <= {"Account 010"}
+    few = client.get(f"{BASE}/predictions/all?min_probability=0.1&limit=500").json()
+    assert few["revenue_at_risk"]["sum"] == sum(
+        row["risk_minor"] for row in rows if row["name"] in likely
+    )
+    for bad in (
+        "min_probability=2", "min_probability=nan", "min_probability=x", "band=blue",
+        "min_risk_minor=-1", "min_risk_minor=" + "9" * 16, "q=" + "x" * 201, "q=%00",
+    ):  # fmt: skip
+        found = client.get(f"{BASE}/predictions/all?{bad}")
+        assert (found.status_code, found.json()["code"]) == (400, "invalid"), bad
 
 
 def test_segments(api: Callable[..., Any], alice: User, model: ModelVersion) -> None:
@@ -151,7 +184,13 @@ def test_models_card(api: Callable[..., Any], alice: User, model: ModelVersion) 
     assert (found["state"], card["version"], card["state"]) == ("ready", 1, "champion")
     assert card["label"] == {
         "version": 1, "kind": "subscription", "horizon_days": 90, "grace_days": 30,
+        "inactivity_days": 90, "qualifying": [],
+        "description": "the last subscription ends within 90 days and none begins "
+        "within 30 days after",
     }  # fmt: skip
+    assert card["comparison"] is None
+    assert found["alarms"] == monitor.alarms(model)
+    assert (found["matured"], found["recovery"]) == ([], None)
     assert card["is_backfilled"] is True
     assert found["versions"] == [card]
     assert {"rule_auc", "auc_low", "log_loss", "brier", "ece", "ece_floor", "ap",

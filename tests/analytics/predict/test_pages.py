@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
+
 import pytest
 from django.test import Client
 from django.utils.html import escape
 
 from analytics.predict import queries
 from analytics.predict.models import ModelVersion, TrainingJob
+from analytics.predict.narrowing import read_narrow
 from churnguard import formats
 from churnguard.models import Customer, Organization, User
 
@@ -44,6 +48,36 @@ def test_risk_page_shows_the_rows_of_the_api(
     page(with_model, "/risk/?segment=nobody", status=400)
 
 
+def test_export_holds_the_filtered_list_in_its_order(
+    with_model: Client, trained: Organization
+) -> None:
+    evil = Customer.objects.filter(
+        organization=trained, churn_probability__isnull=False
+    ).first()
+    assert evil is not None
+    Customer.objects.filter(pk=evil.pk).update(name="=1+1", plan="pro")
+    query = "order=money&segment=plan:pro&min_probability=0.01"
+
+    found = with_model.get(f"/risk/export.csv?{query}")
+
+    assert found["Content-Type"] == "text/csv; charset=utf-8"
+    table = list(csv.DictReader(io.StringIO(found.content.decode())))
+    rows, _ = queries.list_predictions(
+        trained, "plan:pro", order="money", limit=500,
+        narrow=read_narrow({"min_probability": "0.01"}),
+    )  # fmt: skip
+    assert [line["customer_id"] for line in table] == [r["customer_id"] for r in rows]
+    assert len(table) > 5
+    for line, row in zip(table, rows, strict=True):
+        assert line["revenue_at_risk"] == f"{row['risk_minor'] / 100:.2f}"
+        assert line["probability"] == f"{row['probability']:.6f}"
+        assert line["reason_1"] == row["reasons"][0]["sentence"]
+    assert {line["name"][:3] for line in table} == {"'=1", "Acc"}
+    assert with_model.get("/risk/export.csv?order=name").status_code == 302
+    shown = page(with_model, f"/risk/?{query}")
+    assert "/risk/export.csv?order=money&amp;segment=plan%3Apro" in shown
+
+
 def test_model_page_shows_the_back_test(
     with_model: Client, trained: Organization
 ) -> None:
@@ -56,6 +90,9 @@ def test_model_page_shows_the_back_test(
     for row in model.cutoffs:
         assert row["cutoff"] in shown
     assert "Train now" not in shown
+    assert "The next come due on" in shown
+    assert "What has moved since training" in shown
+    assert "sample company" not in shown
 
 
 def test_customer_page_fetches_the_drivers(
