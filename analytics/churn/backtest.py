@@ -22,11 +22,17 @@ FloatArray = NDArray[np.float64]
 
 EPOCH = date(1970, 1, 1)
 MIN_HISTORY_DAYS = 60
+SHORTEST_HISTORY_DAYS = 14
+"""Where the log is too short for 60 days before the first training cutoff."""
+FEW_COHORTS = 4
+"""With fewer monthly training cohorts than this they are taken weekly."""
 MAX_TRAIN_COHORTS = 13
 MAX_LEVEL_COHORTS = 26
 DEFAULT_CUTOFFS = 7
 FEWEST_CHURNERS = 20
 MAX_TRAIN_ROWS = 60_000
+MAX_SCORED = 60_000
+"""Customers measured at a cutoff, an even sample of larger populations."""
 BAGS = 2
 
 
@@ -49,6 +55,14 @@ class CutoffResult:
     leakage: leakage.LeakageAlarm | None
     scores: FloatArray = field(repr=False, default_factory=lambda: np.empty(0))
     outcomes: FloatArray = field(repr=False, default_factory=lambda: np.empty(0))
+
+
+@dataclass(frozen=True, slots=True)
+class BackTest:
+    """One result per tested cutoff, oldest first, and sentences on what was not."""
+
+    results: list[CutoffResult]
+    notes: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +102,20 @@ def monthly_cutoffs(last: int, count: int) -> list[int]:
 def train_cutoffs(log: eventlog.EventLog, cutoff: int, horizon: int) -> list[int]:
     """Monthly cutoffs before `cutoff`, oldest first, whose outcome is complete by it.
 
-    Only those with at least 60 days of history; at most 26.
+    Only those with enough history, 60 days where the log is long; at most 26. Weekly
+    ones, at most 13, where fewer than four months would do.
     """
     grid = monthly_cutoffs(cutoff, MAX_LEVEL_COHORTS + 2 + horizon // 28)
-    days = [
-        day
-        for day in grid
-        if day + horizon <= cutoff and day - log.first_day >= MIN_HISTORY_DAYS
-    ]
-    newest = cutoff - horizon
-    if not days and newest - log.first_day >= MIN_HISTORY_DAYS:
-        days = [newest]
+    newest, oldest = cutoff - horizon, log.first_day + _history_days(log, horizon)
+    days = [day for day in grid if oldest <= day <= newest]
+    if len(days) < FEW_COHORTS:
+        days = list(range(newest, oldest - 1, -7))[:MAX_TRAIN_COHORTS][::-1]
     return days[-MAX_LEVEL_COHORTS:]
+
+
+def _history_days(log: eventlog.EventLog, horizon: int) -> int:
+    spare = (log.span_days - 2 * horizon) // 2
+    return min(MIN_HISTORY_DAYS, max(SHORTEST_HISTORY_DAYS, spare))
 
 
 def run(
@@ -108,7 +124,7 @@ def run(
     horizon: int,
     cutoffs: int = DEFAULT_CUTOFFS,
     seed: int = 0,
-) -> list[CutoffResult]:
+) -> BackTest:
     """Results of the newest `cutoffs` monthly cutoffs with a complete outcome.
 
     Raises ConfigError where the log is too short or has too few outcomes for any.
@@ -123,24 +139,43 @@ def run(
         if train_cutoffs(log, day, horizon)
     ]
     if not tests:
-        needed = 2 * horizon + MIN_HISTORY_DAYS + 1
+        needed = 2 * horizon + SHORTEST_HISTORY_DAYS + 1
         raise ConfigError(
             f"The log spans {log.span_days} days; a back-test with a horizon of "
             f"{horizon} days needs at least {needed}."
+        )
+    notes = []
+    if len(tests) < cutoffs:
+        notes.append(
+            f"{cutoffs} cutoffs were asked for; the log's {log.span_days} days allow "
+            f"{len(tests)}: each needs {horizon} days after it and, before it, the "
+            f"{horizon} days of a training cohort and that cohort's own history."
         )
     cohorts: dict[int, Cohort] = {}
     results = []
     with limited_threads():
         for day in tests:
             result = _test_one(log, day, horizon, cohorts, seed)
-            if result is not None:
+            if isinstance(result, str):
+                notes.append(result)
+            else:
                 results.append(result)
+            oldest = train_cutoffs(log, day, horizon)[-MAX_TRAIN_COHORTS:][0]
+            for old in [other for other in cohorts if other < oldest]:
+                del cohorts[old]
     if not results:
         raise ConfigError(
             f"Not enough outcomes: no cutoff has {FEWEST_CHURNERS} churned and as many "
-            "active customers, both in training and in test."
+            f"active customers, both in training and in test. {' '.join(notes)}",
+            code="not_enough_outcomes",
         )
-    return results
+    largest = max(len(eventlog.population(log, day)) for day in tests)
+    if largest > MAX_SCORED:
+        notes.append(
+            f"Up to {largest} customers at a cutoff: measured on {MAX_SCORED} of them, "
+            "an even random sample."
+        )
+    return BackTest(results, notes)
 
 
 def forecast(
@@ -158,12 +193,12 @@ def forecast(
     no matured cohort has both outcomes.
     """
     cache = {} if cohorts is None else cohorts
-    target = eventlog.snapshot(log, cutoff, horizon)
+    target = eventlog.snapshot(log, cutoff, horizon, most=MAX_SCORED)
     matured = train_cutoffs(log, cutoff, horizon)
     days = matured[-MAX_TRAIN_COHORTS:]
     train = [_cohort(log, day, horizon, cache) for day in days]
-    x, y, groups = _stack(train, seed)
-    folds = _time_folds(days, groups, horizon)
+    x, y, groups, people = _stack(train, seed)
+    folds = _time_folds(days, groups, horizon) or _people_folds(people, seed)
     anchor = eventlog.BGNBD_LOG_ODDS
     spread = float(x[:, target.names.index(anchor)].std())
     fitted = model.fit(
@@ -199,13 +234,20 @@ def _test_one(
     horizon: int,
     cohorts: dict[int, Cohort],
     seed: int,
-) -> CutoffResult | None:
+) -> CutoffResult | str:
+    """The result; or a sentence on why this cutoff cannot be measured."""
     days = train_cutoffs(log, cutoff, horizon)[-MAX_TRAIN_COHORTS:]
     seen = [_cohort(log, day, horizon, cohorts).outcomes for day in days]
     truth = _cohort(log, cutoff, horizon, cohorts)
     y = truth.outcomes
-    if min(_rarer(np.concatenate(seen)), _rarer(y)) < FEWEST_CHURNERS:
-        return None
+    known = np.concatenate(seen)
+    if min(_rarer(known), _rarer(y)) < FEWEST_CHURNERS:
+        return (
+            f"{EPOCH + timedelta(days=cutoff)} was left out: in training "
+            f"{int(known.sum())} churned and {int((1 - known).sum())} stayed, in test "
+            f"{int(y.sum())} and {int((1 - y).sum())}; {FEWEST_CHURNERS} each are "
+            "needed."
+        )
     snapshot, made = forecast(log, cutoff, horizon, cohorts=cohorts, seed=seed)
     recency = snapshot.column("days_since_last")
     bgnbd = expit(snapshot.column(eventlog.BGNBD_LOG_ODDS))
@@ -240,7 +282,7 @@ def _cohort(
     log: eventlog.EventLog, day: int, horizon: int, cache: dict[int, Cohort]
 ) -> Cohort:
     if day not in cache:
-        snapshot = eventlog.snapshot(log, day, horizon)
+        snapshot = eventlog.snapshot(log, day, horizon, most=MAX_SCORED)
         outcomes = eventlog.labels(log, snapshot.customers, day, horizon)
         cache[day] = Cohort(snapshot, outcomes)
     return cache[day]
@@ -248,10 +290,11 @@ def _cohort(
 
 def _stack(
     cohorts: Sequence[Cohort], seed: int
-) -> tuple[FloatArray, FloatArray, NDArray[np.int64]]:
+) -> tuple[FloatArray, FloatArray, NDArray[np.int64], NDArray[np.int64]]:
+    """Features, outcomes, cohort numbers and customers of all training rows."""
     most = max(500, MAX_TRAIN_ROWS // len(cohorts))
     random = np.random.default_rng(seed)
-    blocks, outcomes, groups = [], [], []
+    blocks, outcomes, groups, people = [], [], [], []
     for number, cohort in enumerate(cohorts):
         rows = np.arange(len(cohort.outcomes))
         if len(rows) > most:
@@ -259,7 +302,13 @@ def _stack(
         blocks.append(cohort.snapshot.values[rows])
         outcomes.append(cohort.outcomes[rows])
         groups.append(np.full(len(rows), number))
-    return np.vstack(blocks), np.concatenate(outcomes), np.concatenate(groups)
+        people.append(cohort.snapshot.customers[rows])
+    return (
+        np.vstack(blocks),
+        np.concatenate(outcomes),
+        np.concatenate(groups),
+        np.concatenate(people),
+    )
 
 
 def _time_folds(
@@ -267,7 +316,7 @@ def _time_folds(
 ) -> model.Folds | None:
     """Older cohorts against newer ones, the former complete before the latter begin.
 
-    The newest two such splits; None (random folds) where there is not even one.
+    The newest two such splits; None where there is not even one.
     """
     folds = []
     for number in range(len(days) - 1, 0, -1):
@@ -278,6 +327,14 @@ def _time_folds(
         if len(folds) == 2:
             break
     return folds or None
+
+
+def _people_folds(people: NDArray[np.int64], seed: int) -> model.Folds:
+    """Five folds of whole customers: weekly cohorts hold the same ones many times."""
+    place = np.random.default_rng(seed).permutation(int(people.max()) + 1) % 5
+    fold = place[people]
+    everyone = np.arange(len(people))
+    return [(everyone[fold != k], everyone[fold == k]) for k in np.unique(fold)]
 
 
 def _levels(

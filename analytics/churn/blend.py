@@ -61,9 +61,7 @@ def fit_blend(
     best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     weights = best[:count]
     weak = weights < SMALLEST_WEIGHT
-    if weak.all():
-        weights = equal
-    elif weak.any():
+    if weak.any() and not weak.all():
         rest = fit_blend(members[:, ~weak], outcomes, groups=groups)
         weights = np.zeros(count)
         weights[~weak] = rest.weights

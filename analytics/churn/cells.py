@@ -1,148 +1,197 @@
-"""One text cell as a blank, a number, a day or an outcome, whoever wrote the file."""
+"""One text cell as a blank, a truth value or a moment, whoever wrote the file.
+
+Numbers and dates are read a column at a time in `readings`, because "1.234" and
+"03/04/2024" mean something only beside their neighbours.
+"""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from functools import lru_cache
 
 MISSING = frozenset(
     ("", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "?", "-", "--", "\\n", ".")
-)
-POSITIVE = frozenset(
-    ("1", "1.0", "yes", "y", "true", "t", "churn", "churned", "exited", "left", "lost")
 ) | frozenset(
-    ("attrited", "attrited customer", "cancelled", "canceled", "leave", "inactive")
+    [
+        "nat",
+        "<na>",
+        "(null)",
+        "(blank)",
+        "#null!",
+        "#div/0!",
+        "#value!",
+        "#ref!",
+        "#num!",
+        "#name?",
+        "[]",
+        "{}",
+        "inf",
+        "-inf",
+        "+inf",
+        "infinity",
+        "-infinity",
+        "1.#inf",
+        "1.#qnan",
+        "undefined",
+        "missing",
+        "n.a.",
+        "#n/a",
+    ]
 )
-NEGATIVE = frozenset(
-    ("0", "0.0", "-1", "no", "n", "false", "f", "stayed", "retained", "active")
-) | frozenset(("existing customer", "existing", "stay", "current", "not churned"))
+TRUE_WORDS = frozenset(("yes", "y", "true", "t", "on", "1", "1.0"))
+FALSE_WORDS = frozenset(("no", "n", "false", "f", "off", "0", "0.0"))
 
-_PLAIN = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
-_DRESSED = re.compile(r"^([+-]?)[$€£¥]?\s*([+-]?[\d.,'\s ]+)\s*[%€$£]?$")
-_THOUSANDS = re.compile(r"^[+-]?\d{1,3}([,' ]\d{3})+(\.\d+)?$")
-_EUROPEAN = re.compile(r"^[+-]?(\d{1,3}(\.\d{3})+|\d+),\d+$")
-_DATE_LIKE = re.compile(r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|^[A-Za-z]{3}\s+\d|^\d{8}$")
-_DAY_FORMATS = (
-    "%Y/%m/%d",
-    "%d/%m/%Y",
-    "%m/%d/%Y",
-    "%d.%m.%Y",
-    "%d-%m-%Y",
-    "%m-%d-%Y",
-    "%d/%m/%y",
-    "%m/%d/%y",
-    "%Y.%m.%d",
-    "%b %d, %Y",
-    "%b %d %Y",
+_MONTHS = {
+    name: number
+    for number, names in enumerate(
+        [
+            "jan",
+            "feb",
+            "mar mär mrz",
+            "apr",
+            "may mai",
+            "jun",
+            "jul",
+            "aug",
+            "sep",
+            "oct okt",
+            "nov",
+            "dec dez",
+        ],
+        start=1,
+    )
+    for name in names.split()
+}
+_NUMERIC = re.compile(r"^(\d{1,4})([-/.])(\d{1,2})\2(\d{1,4})(?=\D|$)(.*)$", re.DOTALL)
+_DAY_NAME = re.compile(
+    r"^(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?\.?,?\s+",
+    re.IGNORECASE,
 )
-_EPOCH = date(1970, 1, 1)
+_DAY_MONTH = re.compile(
+    r"^(\d{1,2})(?:st|nd|rd|th)?\.?[-\s/]*([^\W\d]{3,9})\.?[-\s,/']+(\d{4}|\d{2})"
+    r"(?=\D|$)(.*)$"
+)
+_MONTH_DAY = re.compile(
+    r"^([^\W\d]{3,9})\.?\s*(\d{1,2})(?:st|nd|rd|th)?,?\s+(\d{4})(?=\D|$)(.*)$"
+)
+_C_TIME = re.compile(
+    r"^([^\W\d]{3})\s+(\d{1,2})\s+([\d:]{7,8})\s+(?:[A-Z]{3,4}\s+)?(\d{4})$"
+)
+_MONTH_YEAR = re.compile(r"^([^\W\d]{3,9})[-\s,/']+(\d{4}|\d{2})$")
+_YEAR_MONTH = re.compile(r"^(\d{4})[-/](\d{1,2})$")
+_QUARTER = re.compile(r"^(\d{4})[-/ ]?[qQ]([1-4])$")
+_CLOCK = re.compile(
+    r"^[\sT,]*(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?\s*([AaPp])?\.?(?:[Mm]\.?)?\s*"
+    r"(Z|UTC|GMT|[+-]\d{2}:?\d{2})?\s*(?:\([A-Z]+\))?$"
+)
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+_CENTURY_PIVOT = 70
 
 
 @lru_cache(maxsize=65_536)
 def is_missing(cell: str) -> bool:
-    """True for a blank or one of the usual words for it."""
+    """True for a blank, one of the usual words for it, or an infinity."""
     return cell.strip().casefold() in MISSING
 
 
-@lru_cache(maxsize=262_144)
-def parse_number(cell: str) -> float | None:
-    """The number in the cell, also with thousands marks, currency or per cent sign.
-
-    "1.234,5" is 1234.5. None for a blank, for infinity and for anything else.
-    """
-    text = cell.strip()
-    if _PLAIN.match(text):
-        value = float(text)
-        return value if abs(value) < 1e300 else None
-    dressed = _DRESSED.match(text)
-    if not dressed:
-        return None
-    text = dressed[1] + dressed[2].strip()
-    if _THOUSANDS.match(text):
-        text = re.sub(r"[,' ]", "", text)
-    elif _EUROPEAN.match(text):
-        text = text.replace(".", "").replace(",", ".")
-    return float(text) if _PLAIN.match(text) else None
-
-
 @lru_cache(maxsize=65_536)
-def parse_date(cell: str) -> float | None:
+def parse_date(cell: str, *, day_first: bool = True) -> float | None:
     """Days since 1970-01-01 UTC with a fraction for the hour; None if not a date.
 
-    ISO 8601 first, then day-first and month-first forms; the first that fits counts.
+    ISO 8601, numeric dates with the year first or last, and English or German month
+    names; `day_first` reads 03/04/2024 as 3 April.
     """
     text = cell.strip()
-    if not _DATE_LIKE.match(text):
+    if len(text) < 6 or text.isdigit():
         return None
+    if text[:4].isdigit():
+        try:
+            return days_of(datetime.fromisoformat(text))
+        except ValueError:
+            pass
     try:
-        moment = datetime.fromisoformat(text.replace(" UTC", "+00:00"))
-    except ValueError:
-        return _other_date(text)
-    return _days(moment)
-
-
-def parse_days(
-    cells: list[str], *, like: list[str] | None = None
-) -> list[float | None]:
-    """The same for a whole column, where one reading must fit all cells.
-
-    03/04/2024 is 3 April unless another cell (03/25/2024) forbids it; `like` are cells
-    that decide the reading in place of `cells`. Numbers are Unix seconds or
-    milliseconds, yyyymmdd, or plain day numbers, by their size.
-    """
-    judges = cells if like is None else like
-    first = next((cell for cell in judges if not is_missing(cell)), "")
-    if parse_date(first) is None and parse_number(first) is not None:
-        return [_number_as_days(cell) for cell in cells]
-    day_first = _column_is_day_first(judges)
-    return [_parse_slashed(cell, day_first=day_first) for cell in cells]
-
-
-def _parse_slashed(cell: str, *, day_first: bool) -> float | None:
-    match = re.match(r"^(\d{1,2})[/.-](\d{1,2})[/.-](\d{4}|\d{2})(\D.*)?$", cell)
-    if not match:
-        return parse_date(cell)
-    day, month = (match[1], match[2]) if day_first else (match[2], match[1])
-    year = match[3] if len(match[3]) == 4 else "20" + match[3]
-    try:
-        return float((date(int(year), int(month), int(day)) - _EPOCH).days)
-    except ValueError:
+        return _numeric_date(text, day_first) or _named_date(text)
+    except (ValueError, OverflowError):
         return None
 
 
-def _column_is_day_first(cells: list[str]) -> bool:
-    first = second = 0
-    for cell in cells:
-        match = re.match(r"^(\d{1,2})[/.-](\d{1,2})[/.-]\d", cell)
-        if match:
-            first += int(match[1]) > 12
-            second += int(match[2]) > 12
-    return first >= second
-
-
-def _number_as_days(cell: str) -> float | None:
-    number = parse_number(cell)
-    if number is None:
+def slashed_parts(cell: str) -> tuple[int, int] | None:
+    """The first two numbers of a date that ends with its year."""
+    match = _NUMERIC.match(cell.strip())
+    if match is None or len(match[1]) > 2 or len(match[4]) not in (2, 4):
         return None
-    if 19_000_101 <= number <= 29_991_231:
-        return parse_date(str(int(number)))
-    if number > 1e11:
-        return number / 86_400_000
-    return number / 86_400 if number > 1e7 else number
+    return int(match[1]), int(match[3])
 
 
-def _other_date(text: str) -> float | None:
-    head = text.split("T", maxsplit=1)[0]
-    for candidate in (text, head, head.split(" ", maxsplit=1)[0]):
-        for form in _DAY_FORMATS:
-            try:
-                return _days(datetime.strptime(candidate, form))  # noqa: DTZ007
-            except ValueError:
-                continue
+def days_of(moment: datetime) -> float:
+    """Days since 1970-01-01 UTC; a moment without a zone is taken as UTC."""
+    offset = moment.utcoffset()
+    if offset is not None:
+        moment = (moment - offset).replace(tzinfo=UTC)
+    seconds = moment.hour * 3600 + moment.minute * 60 + moment.second
+    return moment.toordinal() - _EPOCH_ORDINAL + seconds / 86_400
+
+
+def _numeric_date(text: str, day_first: bool) -> float | None:
+    match = _NUMERIC.match(text)
+    if match is None:
+        return None
+    first, middle, last, rest = match[1], int(match[3]), match[4], match[5]
+    if len(first) == 4 and len(last) <= 2:
+        return _moment(int(first), middle, int(last), rest)
+    if len(first) > 2 or len(last) not in (2, 4):
+        return None
+    day, month = (int(first), middle) if day_first else (middle, int(first))
+    return _moment(_full_year(last), month, day, rest)
+
+
+def _named_date(text: str) -> float | None:
+    text = _DAY_NAME.sub("", text)
+    if match := _DAY_MONTH.match(text):
+        return _moment(_full_year(match[3]), _month(match[2]), int(match[1]), match[4])
+    if match := _MONTH_DAY.match(text):
+        return _moment(int(match[3]), _month(match[1]), int(match[2]), match[4])
+    if match := _C_TIME.match(text):
+        return _moment(int(match[4]), _month(match[1]), int(match[2]), match[3])
+    if match := _MONTH_YEAR.match(text):
+        return _moment(_full_year(match[2]), _month(match[1]), 1, "")
+    if match := _YEAR_MONTH.match(text):
+        return _moment(int(match[1]), int(match[2]), 1, "")
+    if match := _QUARTER.match(text):
+        return _moment(int(match[1]), int(match[2]) * 3 - 2, 1, "")
     return None
 
 
-def _days(moment: datetime) -> float:
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return aware.timestamp() / 86_400
+def _moment(year: int, month: int, day: int, clock: str) -> float | None:
+    """Days since 1970; None where the rest of the cell is no time of day."""
+    if not clock.strip():
+        return days_of(datetime(year, month, day, tzinfo=UTC))
+    match = _CLOCK.match(clock)
+    if match is None:
+        return None
+    hour = int(match[1])
+    if match[4]:
+        hour = hour % 12 + 12 * (match[4] in "pP")
+    zone = UTC
+    if match[5] and match[5][0] in "+-":
+        digits = match[5][1:].replace(":", "")
+        offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+        zone = timezone(offset if match[5][0] == "+" else -offset)
+    second = int(match[3] or 0)
+    return days_of(datetime(year, month, day, hour, int(match[2]), second, tzinfo=zone))
+
+
+def _month(name: str) -> int:
+    """1 to 12; raises ValueError for another word."""
+    number = _MONTHS.get(name[:3].casefold())
+    if number is None:
+        raise ValueError(name)
+    return number
+
+
+def _full_year(text: str) -> int:
+    year = int(text)
+    if len(text) == 4:
+        return year
+    return year + (1900 if year >= _CENTURY_PIVOT else 2000)

@@ -8,6 +8,7 @@ negative amount (refund, credit note) is not activity and is kept as a fact of i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,13 +84,27 @@ class Snapshot:
 
 
 def build_log(
-    customers: ArrayLike, days: ArrayLike, amounts: ArrayLike | None = None
+    customers: ArrayLike,
+    days: ArrayLike,
+    amounts: ArrayLike | None = None,
+    *,
+    labels: Sequence[str] | None = None,
 ) -> EventLog:
     """The log of these events, in any order; equal (customer, day) rows are joined.
 
-    customers: labels (n,); days: whole UTC days (n,); amounts: NaN means unknown.
+    customers: names (n,), or places in `labels` where these are given, each label
+    once; days: whole UTC days (n,); amounts: NaN means unknown.
     """
-    labels, customer = np.unique(np.asarray(customers).astype(str), return_inverse=True)
+    if labels is None:
+        names, customer = np.unique(
+            np.asarray(customers).astype(str), return_inverse=True
+        )
+    else:
+        order = np.argsort(np.asarray(labels, dtype=str), kind="stable")
+        rank = np.empty(len(order), dtype=np.int64)
+        rank[order] = np.arange(len(order))
+        names = np.asarray(labels, dtype=str)[order]
+        customer = rank[np.asarray(customers)]
     day = np.asarray(days, dtype=np.int64)
     if len(day) == 0:
         raise ValueError("The event log has no rows.")
@@ -116,7 +131,7 @@ def build_log(
         np.add.at(per_day, group, np.rint(known * AMOUNT_UNITS).astype(np.int64))
         units = np.concatenate([[0], np.cumsum(per_day)])
     return EventLog(
-        customer_ids=labels,
+        customer_ids=names,
         key=unique_key,
         customer=who,
         day=when,
@@ -164,9 +179,17 @@ def bgnbd_inputs(
     )
 
 
-def snapshot(log: EventLog, cutoff: int, horizon: int) -> Snapshot:
-    """Features of the population at the cutoff, from events before it only."""
+def snapshot(
+    log: EventLog, cutoff: int, horizon: int, *, most: int | None = None
+) -> Snapshot:
+    """Features of the population at the cutoff, from events before it only.
+
+    Above `most` customers an even random sample of them, the same every time.
+    """
     who = population(log, cutoff)
+    if most is not None and len(who) > most:
+        random = np.random.default_rng(cutoff)
+        who = np.sort(random.choice(who, most, replace=False))
     if len(who) == 0:
         raise ValueError("Nobody is in the population at this cutoff.")
     columns: dict[str, FloatArray] = {}

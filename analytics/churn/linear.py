@@ -42,6 +42,10 @@ class SplineBasis:
     scales: FloatArray = field(default_factory=lambda: np.empty(0))
     linear_columns: list[int] = field(default_factory=list)
     """The column holding the straight line of each feature."""
+    curved: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
+    """Columns that bend a feature's straight line."""
+    roughness: float = 1.0
+    """How many times harder a bend is penalised than a straight line."""
 
     def fit(self, features: FloatArray) -> SplineBasis:
         """Learns knots and scales; a feature without any value counts as zero."""
@@ -60,13 +64,17 @@ class SplineBasis:
         return self
 
     def transform(self, features: FloatArray) -> FloatArray:
-        """Standardised columns (n, k)."""
-        return (self._expand(features) - self.means) / self.scales
+        """Standardised columns (n, k), those of bends made smaller by roughness."""
+        design = (self._expand(features) - self.means) / self.scales
+        # A column smaller by sqrt(r) needs a weight larger by it: r times the penalty.
+        design[:, self.curved] /= np.sqrt(self.roughness)
+        return design
 
     def _expand(self, features: FloatArray) -> FloatArray:
         blank = ~np.isfinite(features)
         filled = np.where(blank, self.medians, features)
         blocks: list[FloatArray] = []
+        bends: list[NDArray[np.bool_]] = []
         width = 0
         self.linear_columns = []
         for place, knots in enumerate(self.knots):
@@ -80,7 +88,14 @@ class SplineBasis:
             if self.has_blanks[place]:
                 parts.append(blank[:, [place]].astype(np.float64))
             blocks.extend(parts)
-            width += sum(part.shape[1] for part in parts)
+            added = sum(part.shape[1] for part in parts)
+            bend = np.ones(added, dtype=bool)
+            bend[0] = False
+            if self.has_blanks[place]:
+                bend[-1] = False
+            bends.append(bend)
+            width += added
+        self.curved = np.concatenate(bends)
         return np.hstack(blocks)
 
 

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from analytics.churn import blend, metrics, trees
-from analytics.churn.linear import Ridge, SplineBasis, fit_ridge
+from analytics.churn import blend, metrics, ridges, trees
 from analytics.churn.threads import limited_threads
 from churnguard.errors import ConfigError
 
@@ -27,14 +26,10 @@ Folds = Sequence[tuple[IntArray, IntArray]]
 
 RIDGE_FROM = 20
 """Rarer outcomes needed before anything but the base rate is learned."""
-BOOST_FROM = 200
-STRENGTHS = (300.0, 100.0, 30.0, 10.0, 3.0)
+BOOST_FROM = 100
 SMALL_SAMPLE_STRENGTH = 100.0
 INNER_FOLDS = 5
 BAGS = 4
-MAX_RIDGE_ROWS = 60_000
-CHOOSE_RIDGE_ROWS = 20_000
-"""Enough rows to tell one ridge strength from another."""
 RACE_FOLDS = 2
 
 
@@ -47,12 +42,11 @@ class ChurnModel:
     feature_names: tuple[str, ...]
     used: IntArray
     """Matrix columns that vary in training."""
-    basis: SplineBasis | None = None
-    ridge: Ridge | None = None
-    strength: float = float("nan")
+    ridge: ridges.SplineRidge | None = None
+    pairs: ridges.SplineRidge | None = None
     forests: list[trees.Forest] = field(default_factory=list)
     weights: FloatArray = field(default_factory=lambda: np.empty(0))
-    """Per member: ridge, the anchor if any, then each forest."""
+    """Per member: ridge, the anchor if any, the ridge with pairs if any, forests."""
     anchor: int | None = None
     """Feature that is a member by itself."""
     intercept: float = 0.0
@@ -73,6 +67,7 @@ class ChurnModel:
     def describe(self) -> str:
         """The rung, each member's weight and the ridge strength, in one line."""
         names = ["ridge"] + ["anchor"] * (self.anchor is not None)
+        names += ["pairs"] * (self.pairs is not None)
         names += [forest.shape.name for forest in self.forests]
         parts = [f"{n} {w:.2f}" for n, w in zip(names, self.weights, strict=False)]
         return f"{self.rung}: {', '.join(parts) or f'{self.base_rate:.3f}'}"
@@ -89,6 +84,8 @@ class ChurnModel:
         model = joblib.load(io.BytesIO(data))
         if not isinstance(model, ChurnModel):
             raise ConfigError("The stored bytes hold no churn model.")
+        if not hasattr(model, "pairs"):
+            raise ConfigError("An older version stored this model: train it again.")
         return model
 
 
@@ -104,6 +101,7 @@ def fit(
     seed: int = 0,
     bags: int = BAGS,
     shapes: Sequence[trees.Shape] = trees.SHAPES,
+    with_pairs: bool = True,
 ) -> ChurnModel:
     """The model for these training rows.
 
@@ -114,8 +112,8 @@ def fit(
     prior: weights per feature in log-odds per standard deviation, toward which the
     ridge shrinks. anchor: a feature that is a log-odds forecast itself and so may be
     blended as a member. bags and shapes: fewer of both score faster; `trees.LEAN` with
-    one bag is for scoring very many customers. Raises ConfigError where only one
-    outcome was seen.
+    one bag and without pairs (a ridge with products of two features) is for scoring
+    very many customers. Raises ConfigError where only one outcome was seen.
     """
     y = np.asarray(outcomes, dtype=np.float64)
     if len(y) == 0 or y.min() == y.max():
@@ -137,17 +135,21 @@ def fit(
     with limited_threads():
         if rarer < BOOST_FROM:
             return _ridge_only(base, x, y, chosen_prior, folds, groups, seed, rarer)
-        return _blended(base, x, y, chosen_prior, folds, groups, seed, bags, shapes)
+        return _blended(
+            base, x, y, chosen_prior, folds, groups, seed, bags, shapes, with_pairs
+        )
 
 
 def member_log_odds(model: ChurnModel, features: FloatArray) -> FloatArray:
     """Log-odds (n, members) of each member before blending."""
     x = np.asarray(features, dtype=np.float64)[:, model.used]
-    if model.basis is None or model.ridge is None:
+    if model.ridge is None:
         return np.empty((len(x), 0))
-    columns = [model.ridge.log_odds(model.basis.transform(x))]
+    columns = [model.ridge.log_odds(x)]
     if model.anchor is not None:
         columns.append(np.asarray(features, dtype=np.float64)[:, model.anchor])
+    if model.pairs is not None:
+        columns.append(model.pairs.log_odds(x))
     with limited_threads():
         columns += [forest.log_odds(x) for forest in model.forests]
     return np.column_stack(columns)
@@ -186,13 +188,13 @@ def _ridge_only(
     model.rung = "ridge"
     model.weights = np.ones(1)
     model.intercept = 0.0
-    model.strength = SMALL_SAMPLE_STRENGTH
+    chosen = ridges.Choice(SMALL_SAMPLE_STRENGTH, 1.0)
     if rarer >= RIDGE_FROM:
         folds = folds or stratified_folds(y, count=INNER_FOLDS, seed=seed)
-        held_out = _ridge_held_out(x, y, prior, folds, groups)
-        model.strength = min(held_out, key=lambda s: held_out[s][1])
-        model.evidence["ridge"] = held_out[model.strength][1]
-    model.basis, model.ridge = _fit_ridge(x, y, prior, model.strength, groups)
+        held_out = ridges.choose(ridges.parts(x, y, prior, folds, groups))
+        chosen = held_out.choice
+        model.evidence["ridge"] = held_out.log_loss
+    model.ridge = ridges.fit(chosen, x, y, prior, groups)
     return model
 
 
@@ -206,17 +208,20 @@ def _blended(
     seed: int,
     bags: int,
     candidates: Sequence[trees.Shape],
+    with_pairs: bool,
 ) -> ChurnModel:
     folds = folds or stratified_folds(y, count=INNER_FOLDS, seed=seed)
     rows = np.concatenate([held for _, held in folds])
-    ridge = _ridge_held_out(x, y, prior, folds, groups)
-    model.strength = min(ridge, key=lambda s: ridge[s][1])
-    members = {"ridge": ridge[model.strength][0]}
-    model.evidence["ridge"] = ridge[model.strength][1]
-    fixed = 1
+    parts = ridges.parts(x, y, prior, folds, groups)
+    found = ridges.choose(parts)
+    members = {"ridge": found.log_odds}
+    model.evidence["ridge"] = found.log_loss
     if model.anchor is not None:
         members["anchor"] = x[rows, int(np.flatnonzero(model.used == model.anchor)[0])]
-        fixed = 2
+    fixed = len(members)
+    paired = ridges.pairs_held_out(parts, found.choice) if with_pairs else None
+    if paired is not None:
+        members["pairs"] = paired
     shapes: list[trees.Shape] = []
     rival: FloatArray | None = None
     for shape in candidates:
@@ -235,51 +240,19 @@ def _blended(
     model.evidence["blend"] = combined.log_loss
     model.rung = "blend"
     model.intercept = combined.intercept
-    model.basis, model.ridge = _fit_ridge(x, y, prior, model.strength, groups)
+    model.ridge = ridges.fit(found.choice, x, y, prior, groups)
     kept = list(range(fixed))
+    if paired is not None:
+        if combined.weights[fixed] > 0:
+            kept.append(fixed)
+            model.pairs = ridges.fit_pairs(found.choice, x, y, prior, groups)
+        fixed += 1
     for place, shape in enumerate(shapes, start=fixed):
         if combined.weights[place] > 0:
             kept.append(place)
             model.forests.append(trees.grow(shape, x, y, seed=seed, bags=bags))
     model.weights = combined.weights[kept]
     return model
-
-
-def _ridge_held_out(
-    x: FloatArray,
-    y: FloatArray,
-    prior: list[float],
-    folds: Folds,
-    groups: IntArray | None,
-) -> dict[float, tuple[FloatArray, float]]:
-    """Held-out log-odds and log-loss per strength, rows in fold order."""
-    parts: dict[float, list[FloatArray]] = {strength: [] for strength in STRENGTHS}
-    for train, held in folds:
-        train = train[trees.sample_rows(len(train), CHOOSE_RIDGE_ROWS, seed=0)]
-        codes = None if groups is None else _recoded(groups[train])
-        basis = SplineBasis().fit(x[train])
-        design, held_design = basis.transform(x[train]), basis.transform(x[held])
-        target = _design_prior(basis, prior)
-        start = None
-        for strength in STRENGTHS:
-            ridge = fit_ridge(
-                design,
-                y[train],
-                strength=strength,
-                prior=target,
-                start=start,
-                groups=codes,
-            )
-            start = np.concatenate([ridge.weights, [ridge.intercept], ridge.offsets])
-            parts[strength].append(ridge.log_odds(held_design))
-    rows = np.concatenate([held for _, held in folds])
-    held_groups = None if groups is None else groups[rows]
-    found = {}
-    for strength, blocks in parts.items():
-        z = np.concatenate(blocks)
-        level = blend.level_per_group(z, y[rows], held_groups)
-        found[strength] = (z, metrics.log_loss(y[rows], expit(z + level)))
-    return found
 
 
 def _trees_held_out(
@@ -305,33 +278,3 @@ def _trees_held_out(
 def _clearly_worse(mine: FloatArray, rival: FloatArray, y: FloatArray) -> bool:
     gap = np.logaddexp(0, mine) - np.logaddexp(0, rival) - y * (mine - rival)
     return bool(gap.mean() > 2 * gap.std() / np.sqrt(len(gap)))
-
-
-def _fit_ridge(
-    x: FloatArray,
-    y: FloatArray,
-    prior: list[float],
-    strength: float,
-    groups: IntArray | None,
-) -> tuple[SplineBasis, Ridge]:
-    rows = trees.sample_rows(len(y), MAX_RIDGE_ROWS, seed=0)
-    basis = SplineBasis().fit(x[rows])
-    codes = None if groups is None else _recoded(groups[rows])
-    ridge = fit_ridge(
-        basis.transform(x[rows]),
-        y[rows],
-        strength=strength,
-        prior=_design_prior(basis, prior),
-        groups=codes,
-    )
-    return basis, ridge
-
-
-def _design_prior(basis: SplineBasis, prior: list[float]) -> FloatArray:
-    target = np.zeros(len(basis.means))
-    target[basis.linear_columns] = prior
-    return target
-
-
-def _recoded(groups: IntArray) -> IntArray:
-    return np.unique(groups, return_inverse=True)[1]

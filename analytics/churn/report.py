@@ -8,19 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from analytics.churn import backtest, metrics
-from analytics.churn.static import StaticResult
-
-FIGURES = (
-    "auc",
-    "ap",
-    "log_loss",
-    "brier",
-    "ece",
-    "ece_floor",
-    "top_decile_lift",
-    "lift_cap",
-)
+from analytics.churn import backtest, leakage, metrics
+from analytics.churn.static import FIGURES, StaticResult
 
 
 def static_as_dict(result: StaticResult) -> dict[str, Any]:
@@ -35,8 +24,10 @@ def static_as_dict(result: StaticResult) -> dict[str, Any]:
             "positive": result.positive,
             "sd": result.spread,
             "folds": [figures(fold) for fold in result.folds],
+            "cutoffs": [],
             "dropped": result.dropped,
-            "notes": result.notes,
+            "leakage": _alarm(result.leakage),
+            "notes": result.notes + _alarm_notes(result.leakage),
             "models": result.models,
         }
     )
@@ -51,7 +42,7 @@ def events_as_dict(
 ) -> dict[str, Any]:
     """One object: the eight figures as means over cutoffs, then each cutoff."""
     means = {
-        name: float(np.mean([getattr(result.model, name) for result in results]))
+        name: _mean([getattr(result.model, name) for result in results])
         for name in FIGURES
     }
     return _clean(
@@ -63,9 +54,7 @@ def events_as_dict(
             "cutoffs": [_cutoff(result) for result in results],
             "rivals": {
                 name: {
-                    figure: float(
-                        np.mean([getattr(r.rivals[name], figure) for r in results])
-                    )
+                    figure: _mean([getattr(r.rivals[name], figure) for r in results])
                     for figure in FIGURES
                 }
                 for name in results[0].rivals
@@ -74,13 +63,25 @@ def events_as_dict(
             "notes": [
                 *notes,
                 *(
-                    f"{result.cutoff}: {result.leakage.sentence}"
+                    f"{result.cutoff}: leakage alarm: {result.leakage.sentence}"
                     for result in results
                     if result.leakage is not None
                 ),
             ],
         }
     )
+
+
+def failure(message: str, code: str) -> dict[str, Any]:
+    """The same shape where nothing could be measured: every figure is null."""
+    return dict.fromkeys(FIGURES) | {
+        "kind": "error",
+        "error": message,
+        "code": code,
+        "cutoffs": [],
+        "dropped": {},
+        "notes": [],
+    }
 
 
 def figures(measured: metrics.Metrics) -> dict[str, float]:
@@ -165,6 +166,20 @@ def _cutoff(result: backtest.CutoffResult) -> dict[str, Any]:
         "model": result.chosen,
         "train_cutoffs": [day.isoformat() for day in result.train_cutoffs],
     }
+
+
+def _alarm(found: leakage.LeakageAlarm | None) -> dict[str, Any] | None:
+    return None if found is None else {"auc": found.auc, "suspects": found.suspects}
+
+
+def _alarm_notes(found: leakage.LeakageAlarm | None) -> list[str]:
+    return [] if found is None else [f"Leakage alarm: {found.sentence}"]
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Mean of the defined ones; NaN where there is none."""
+    known = np.array(values)[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _number(value: float | None) -> str:

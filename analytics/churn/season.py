@@ -30,6 +30,8 @@ YEAR_DAYS = 365
 SAME_SEASON_DAYS = 16
 """Cohorts at most this far from the same date a year ago belong to its season."""
 FEWEST_CUSTOMERS = 100
+MOST_CUSTOMERS = 5_000
+"""Of each cohort; more tell its level no better than its own noise allows."""
 LEVEL_STRENGTH = 20.0
 UNPAIRED_TRUST = 0.7
 """Share of the seasonal step used where the newest cohort's own season was not seen a
@@ -103,6 +105,8 @@ def short_levels(
         who = np.unique(log.customer[recent])
         if len(who) < FEWEST_CUSTOMERS:
             continue
+        if len(who) > MOST_CUSTOMERS:
+            who = who[np.linspace(0, len(who) - 1, MOST_CUSTOMERS).astype(np.int64)]
         blocks.append(_short_features(log, who, cutoff))
         outcomes.append(eventlog.labels(log, who, cutoff, horizon))
         codes.append(np.full(len(who), len(kept)))

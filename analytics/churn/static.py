@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics.churn import metrics, model
-from analytics.churn.cells import NEGATIVE, POSITIVE, is_missing, parse_number
-from analytics.churn.columns import learn
+from analytics.churn import leakage, metrics, model
+from analytics.churn.cells import is_missing
+from analytics.churn.columns import Column, read_alike, read_columns
+from analytics.churn.encoding import find_leaks, learn
 from analytics.churn.table import RawTable, find_name
+from analytics.churn.target import Target, read_other_target, read_target
 from churnguard.errors import ConfigError
 
 FloatArray = NDArray[np.float64]
 
 OUTER_FOLDS = 5
 FEWEST_PER_CLASS = 20
+FIGURES = (
+    "auc",
+    "ap",
+    "log_loss",
+    "brier",
+    "ece",
+    "ece_floor",
+    "top_decile_lift",
+    "lift_cap",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +53,17 @@ class StaticResult:
     notes: list[str] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
     """One sentence per fold: the rung and weights that were chosen."""
+    leakage: leakage.LeakageAlarm | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """Rows with an outcome, their columns without target, identifier and leaks."""
+
+    target: Target
+    columns: list[Column]
+    dropped: dict[str, str]
+    notes: list[str]
 
 
 def evaluate_cross_validated(
@@ -52,38 +76,55 @@ def evaluate_cross_validated(
 ) -> StaticResult:
     """Five-fold stratified cross-validation; all learning happens inside each fold.
 
+    Only what a column is (number, date, identifier, leak) is told from all rows; to
+    leave a leak out cannot flatter the figures. Rows of one customer stay in one fold.
     Raises ConfigError where the target is unusable or there are too few outcomes.
     """
-    table, outcomes, positive, notes = prepare(table, target, positive)
-    _check_enough(outcomes)
-    skip = _skipped(table, target, identifier)
-    held_out = np.empty(len(outcomes))
-    folds, models = [], []
-    dropped: dict[str, str] = {}
-    for train, held in model.stratified_folds(outcomes, count=OUTER_FOLDS, seed=seed):
-        p, fold_dropped, told = _fit_and_predict(
-            _rows(table, train), outcomes[train], _rows(table, held), skip, seed
+    ready = _prepare(table, target, positive, identifier)
+    outcomes = ready.target.outcomes
+    notes = list(ready.notes)
+    folds = model.stratified_folds(outcomes, count=OUTER_FOLDS, seed=seed)
+    owners = _owners(table, ready, identifier)
+    if owners is not None:
+        repeated = len(owners) - len(np.unique(owners))
+        notes.append(
+            f"{repeated} rows repeat a customer; all rows of one stay in one fold."
         )
-        held_out[held] = p
-        dropped |= fold_dropped
-        models.append(told)
-        folds.append(metrics.measure(outcomes[held], p, seed=seed))
-    overall, spread = _summary(folds)
+        folds = _grouped_folds(owners, outcomes, seed)
+    held_out = np.full(len(outcomes), np.nan)
+    measured, models = [], []
+    dropped: dict[str, list[str]] = {}
+    suspects: dict[str, list[float]] = {}
+    for train, held in folds:
+        part = _fit_and_predict(
+            [column.take(train) for column in ready.columns],
+            outcomes[train],
+            [column.take(held) for column in ready.columns],
+            outcomes[held],
+            seed,
+        )
+        held_out[held] = part.probabilities
+        for name, reason in part.dropped.items():
+            dropped.setdefault(name, []).append(reason)
+        models.append(part.told)
+        measured.append(metrics.measure(outcomes[held], part.probabilities, seed=seed))
+        for name, value in part.suspects.items():
+            suspects.setdefault(name, []).append(value)
+    overall, spread = _summary(measured)
     overall["ece"] = metrics.ece(outcomes, held_out)
     overall["ece_floor"] = metrics.ece_floor(held_out, seed=seed)
-    protocol = f"{OUTER_FOLDS}-fold stratified cross-validation"
-    churners = int(outcomes.sum())
     return StaticResult(
-        protocol,
-        len(outcomes),
-        churners,
-        positive,
-        overall,
-        spread,
-        folds,
-        dropped,
-        notes,
-        models,
+        protocol=f"{OUTER_FOLDS}-fold stratified cross-validation",
+        rows=len(outcomes),
+        churners=int(outcomes.sum()),
+        positive=ready.target.positive,
+        overall=overall,
+        spread=spread,
+        folds=measured,
+        dropped=ready.dropped | _per_fold(dropped),
+        notes=notes,
+        models=models,
+        leakage=_alarm(overall["auc"], suspects),
     )
 
 
@@ -96,88 +137,94 @@ def evaluate_split(
     identifier: str | None = None,
     seed: int = 0,
 ) -> StaticResult:
-    """Trained on one file, measured on another; raises as the other evaluation."""
-    table, outcomes, positive, notes = prepare(table, target, positive)
-    test, test_outcomes, _, test_notes = prepare(test, target, positive)
-    _check_enough(outcomes)
-    skip = _skipped(table, target, identifier)
-    p, dropped, told = _fit_and_predict(
-        table.columns, outcomes, test.columns, skip, seed
-    )
-    measured = metrics.measure(test_outcomes, p, seed=seed)
-    overall, _ = _summary([measured])
-    return StaticResult(
-        "given test file",
-        len(test_outcomes),
-        int(test_outcomes.sum()),
-        positive,
-        overall,
-        {},
-        [measured],
-        dropped,
-        notes + test_notes,
-        [told],
-    )
+    """Trained on one file, measured on another; raises as the other evaluation.
 
-
-def prepare(
-    table: RawTable, target: str, positive: str | None
-) -> tuple[RawTable, FloatArray, str, list[str]]:
-    """The rows with a known target, their outcomes, the value that means churn, notes.
-
-    Without `positive` the two values must be a known pair (yes/no, 1/0, ...).
+    Columns are matched by name, whatever their order; one that the test file lacks
+    counts as blank there, values never seen in training as "other".
     """
-    values = table.column(target)
-    known = [place for place, value in enumerate(values) if not is_missing(value)]
-    notes = list(table.notes)
-    if len(known) < len(values):
+    ready = _prepare(table, target, positive, identifier)
+    cells = _renamed(test, table.names)
+    wanted = find_name(table.names, target)
+    if wanted not in cells:
+        legal = ", ".join(test.names[:40])
+        raise ConfigError(f"The test file has no column {wanted!r}; it has: {legal}.")
+    second = read_other_target(wanted, cells[wanted], ready.target)
+    rows = second.rows
+    cells = {name: [values[row] for row in rows] for name, values in cells.items()}
+    part = _fit_and_predict(
+        ready.columns,
+        ready.target.outcomes,
+        read_alike(cells, ready.columns),
+        second.outcomes,
+        seed,
+    )
+    measured = metrics.measure(second.outcomes, part.probabilities, seed=seed)
+    overall, _ = _summary([measured])
+    notes = [*ready.notes, *second.notes, *(f"Test file: {n}" for n in test.notes)]
+    notes += _differences(table, cells, wanted, ready, part.dropped)
+    return StaticResult(
+        protocol="given test file",
+        rows=len(second.outcomes),
+        churners=int(second.outcomes.sum()),
+        positive=ready.target.positive,
+        overall=overall,
+        spread={},
+        folds=[measured],
+        dropped=ready.dropped | part.dropped,
+        notes=notes,
+        models=[part.told],
+        leakage=_alarm(overall["auc"], {n: [v] for n, v in part.suspects.items()}),
+    )
+
+
+def _prepare(
+    table: RawTable, target: str, positive: str | None, identifier: str | None
+) -> _Prepared:
+    name = _target_name(table, target)
+    skip = {name}
+    if identifier is not None:
+        skip.add(find_name(table.names, identifier))
+    found = read_target(name, table.columns[name], positive)
+    _check_enough(found.outcomes)
+    everyone = len(found.rows) == table.row_count
+    cells = {
+        other: values if everyone else [values[row] for row in found.rows]
+        for other, values in table.columns.items()
+        if other not in skip
+    }
+    columns = read_columns(cells)
+    leaks = find_leaks(columns, found.outcomes)
+    notes = [*table.notes, *found.notes]
+    notes += _duplicates(table)
+    if leaks:
+        listed = ", ".join(leaks)
         notes.append(
-            f"{len(values) - len(known)} rows have no target and were left out."
+            f"Leakage alarm: left out because they tell the outcome: {listed}."
         )
-    values = [values[place] for place in known]
-    churned = positive if positive is not None else _guess_positive(target, values)
-    outcomes = np.array([_same(value, churned) for value in values], dtype=np.float64)
-    if not outcomes.any():
-        legal = ", ".join(sorted(set(values))[:10])
-        message = f"No row has {target} = {churned!r}; its values are: {legal}."
-        raise ConfigError(message)
-    if outcomes.all():
-        raise ConfigError(f"All rows have {target} = {churned!r}: only one outcome.")
-    kept = _rows(table, np.array(known, dtype=np.int64))
-    return RawTable(table.names, kept, len(known)), outcomes, churned, notes
-
-
-def _guess_positive(target: str, values: list[str]) -> str:
-    counts = Counter(value.strip() for value in values)
-    if len(counts) < 2:
-        only = next(iter(counts), "blank")
-        message = (
-            f"The target {target} has one value only ({only!r}): nothing to learn."
+    kept = [column for column in columns if column.name not in leaks]
+    if not any(column.kind != "useless" for column in kept):
+        reasons = leaks | {column.name: column.reason for column in kept}
+        listed = "; ".join(f"{n}: {why}" for n, why in [*reasons.items()][:20])
+        raise ConfigError(
+            f"No column is left to learn from. {listed or 'The target is alone'}."
         )
-        raise ConfigError(message)
-    if len(counts) > 2:
-        shown = ", ".join(sorted(counts)[:10])
-        message = (
-            f"The target {target} has {len(counts)} values ({shown}); "
-            "say which one means churn with --positive."
-        )
-        raise ConfigError(message)
-    plain = {value: value.casefold().strip(" .!") for value in counts}
-    yes = [value for value in counts if plain[value] in POSITIVE]
-    no = [value for value in counts if plain[value] in NEGATIVE]
-    if len(yes) == 1:
-        return yes[0]
-    if len(no) == 1:
-        return next(value for value in counts if value != no[0])
-    shown = " or ".join(repr(value) for value in sorted(counts))
-    raise ConfigError(f"Does {shown} of {target} mean churn? Say it with --positive.")
+    return _Prepared(found, kept, leaks, notes)
 
 
-def _same(value: str, wanted: str) -> bool:
-    if value.strip().casefold() == wanted.strip().casefold():
-        return True
-    number = parse_number(value)
-    return number is not None and number == parse_number(wanted)
+def _target_name(table: RawTable, target: str) -> str:
+    """The header of the target; where absent the error names two-valued columns."""
+    try:
+        return find_name(table.names, target)
+    except ConfigError as exc:
+        pairs = [
+            f"{name} ({' / '.join(sorted(values))})"
+            for name, cells in table.columns.items()
+            if len(values := {c for c in cells if not is_missing(c)}) == 2
+        ]
+        if not pairs:
+            raise
+        told = f"{exc.message} Columns with two values: {', '.join(pairs[:10])}."
+        raise ConfigError(told, code=exc.code) from exc
 
 
 def _check_enough(outcomes: FloatArray) -> None:
@@ -188,56 +235,137 @@ def _check_enough(outcomes: FloatArray) -> None:
             f"{int((1 - outcomes).sum())} stayed; at least {FEWEST_PER_CLASS} of each "
             "are needed before a figure means anything."
         )
-        raise ConfigError(message)
+        raise ConfigError(message, code="not_enough_outcomes")
 
 
-def _skipped(table: RawTable, target: str, identifier: str | None) -> set[str]:
-    skip = {find_name(table.names, target)}
-    if identifier is not None:
-        skip.add(find_name(table.names, identifier))
-    return skip
+def _duplicates(table: RawTable) -> list[str]:
+    rows = zip(*table.columns.values(), strict=True)
+    repeated = table.row_count - len({hash(row) for row in rows})
+    if repeated == 0:
+        return []
+    return [f"{repeated} rows are exact copies of another row; they were kept."]
+
+
+def _owners(
+    table: RawTable, ready: _Prepared, identifier: str | None
+) -> NDArray[np.int64] | None:
+    """A code per row for its customer; None where every row is another one's.
+
+    From the named identifier, else from the column most like one.
+    """
+    names = [find_name(table.names, identifier)] if identifier is not None else []
+    names += [column.name for column in ready.columns if column.is_identifier]
+    rows = ready.target.rows
+    for name in names:
+        values = [table.columns[name][row] for row in rows]
+        codes = np.unique(np.array(values), return_inverse=True)[1]
+        distinct = int(codes.max()) + 1
+        if distinct == len(values):
+            return None
+        if distinct >= 20 * OUTER_FOLDS:
+            return codes.astype(np.int64)
+    return None
+
+
+def _per_fold(dropped: dict[str, list[str]]) -> dict[str, str]:
+    """One reason per column; said where it was left out of some folds only."""
+    return {
+        name: reasons[0]
+        + ("" if len(reasons) == OUTER_FOLDS else f" (in {len(reasons)} of 5 folds)")
+        for name, reasons in dropped.items()
+    }
+
+
+def _grouped_folds(
+    owners: NDArray[np.int64], outcomes: FloatArray, seed: int
+) -> model.Folds:
+    """Folds of whole customers, spread by whether any of their rows churned."""
+    churned = np.zeros(int(owners.max()) + 1)
+    np.maximum.at(churned, owners, outcomes)
+    place = np.empty(len(churned), dtype=np.int64)
+    parts = model.stratified_folds(churned, count=OUTER_FOLDS, seed=seed)
+    for number, (_, held) in enumerate(parts):
+        place[held] = number
+    fold = place[owners]
+    everyone = np.arange(len(owners))
+    return [
+        (everyone[fold != number], everyone[fold == number])
+        for number in range(OUTER_FOLDS)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    probabilities: FloatArray
+    dropped: dict[str, str]
+    told: str
+    suspects: dict[str, float]
 
 
 def _fit_and_predict(
-    train: dict[str, list[str]],
+    train: list[Column],
     outcomes: FloatArray,
-    test: dict[str, list[str]],
-    skip: set[str],
+    test: list[Column],
+    truth: FloatArray,
     seed: int,
-) -> tuple[FloatArray, dict[str, str], str]:
-    encoder = learn(train, outcomes, skip=skip)
-    fitted = model.fit(
-        encoder.encode(train), outcomes, feature_names=encoder.names, seed=seed
-    )
-    return (
-        fitted.probabilities(encoder.encode(test)),
-        encoder.dropped,
-        fitted.describe(),
-    )
+) -> _Part:
+    encoder, matrix = learn(train, outcomes)
+    fitted = model.fit(matrix, outcomes, feature_names=encoder.names, seed=seed)
+    held = encoder.encode(test)
+    p = fitted.probabilities(held)
+    alarm = leakage.check(truth, p, held, encoder.names)
+    suspects = alarm.suspects if alarm is not None else {}
+    return _Part(p, encoder.dropped, fitted.describe(), suspects)
 
 
-def _rows(table: RawTable, places: NDArray[np.int64]) -> dict[str, list[str]]:
+def _alarm(auc: float, suspects: dict[str, list[float]]) -> leakage.LeakageAlarm | None:
+    if not auc > leakage.ALARM_AUC:
+        return None
+    means = {name: float(np.mean(values)) for name, values in suspects.items()}
+    ranked = sorted(means.items(), key=lambda item: -item[1])
+    return leakage.LeakageAlarm(auc, dict(ranked))
+
+
+def _renamed(test: RawTable, names: Iterable[str]) -> dict[str, list[str]]:
+    """The test file's cells under the training file's names, case ignored."""
+    folded = Counter(name.casefold() for name in names)
+    known = {name.casefold(): name for name in names if folded[name.casefold()] == 1}
+    exact = set(names)
     return {
-        name: [cells[place] for place in places]
-        for name, cells in table.columns.items()
+        name if name in exact else known.get(name.casefold(), name): values
+        for name, values in test.columns.items()
     }
+
+
+def _differences(
+    table: RawTable,
+    cells: dict[str, list[str]],
+    target: str,
+    ready: _Prepared,
+    dropped: dict[str, str],
+) -> list[str]:
+    used = {
+        column.name
+        for column in ready.columns
+        if column.kind != "useless" and column.name not in dropped
+    }
+    notes = []
+    if absent := sorted(used - cells.keys()):
+        listed = ", ".join(absent)
+        notes.append(f"The test file lacks {listed}: counted as blank there.")
+    if new := [name for name in cells if name not in {*table.names, target}]:
+        notes.append(f"Only the test file has {', '.join(new)}: not used.")
+    return notes
 
 
 def _summary(
     folds: list[metrics.Metrics],
 ) -> tuple[dict[str, float], dict[str, float]]:
-    names = (
-        "auc",
-        "ap",
-        "log_loss",
-        "brier",
-        "ece",
-        "ece_floor",
-        "top_decile_lift",
-        "lift_cap",
-    )
-    values = {name: [getattr(fold, name) for fold in folds] for name in names}
-    mean = {name: float(np.mean(parts)) for name, parts in values.items()}
-    if len(folds) == 1:
-        return mean, {}
-    return mean, {name: float(np.std(parts)) for name, parts in values.items()}
+    mean, spread = {}, {}
+    for name in FIGURES:
+        values = np.array([getattr(fold, name) for fold in folds])
+        known = values[np.isfinite(values)]
+        mean[name] = float(known.mean()) if len(known) else float("nan")
+        if len(folds) > 1 and len(known):
+            spread[name] = float(known.std())
+    return mean, spread

@@ -6,20 +6,32 @@ kept and the table says so. What a column means is decided in `columns`.
 
 from __future__ import annotations
 
+import bz2
 import csv
+import difflib
 import gzip
 import io
+import lzma
 import random
-from collections.abc import Iterator
+import re
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, BinaryIO
+
+import zstandard
+from zstandard import ZstdError
 
 from churnguard.errors import ConfigError
 
 MAX_CELLS = 8_000_000
 SNIFF_BYTES = 64 * 1024
+SNIFF_ROWS = 200
 DELIMITERS = ",;\t|"
-GZIP_MAGIC = b"\x1f\x8b"
+READ_ERRORS = (csv.Error, UnicodeError, EOFError, OSError, zlib.error, lzma.LZMAError,
+               ZstdError)  # fmt: skip
 SAMPLE_SEED = 20_260_101
 
 csv.field_size_limit(1 << 24)
@@ -47,8 +59,13 @@ def find_name(names: tuple[str, ...], wanted: str) -> str:
     folded = [name for name in names if name.casefold() == wanted.strip().casefold()]
     if len(folded) == 1:
         return folded[0]
-    legal = ", ".join(names[:40])
-    raise ConfigError(f"There is no column {wanted!r}; the file has: {legal}.")
+    legal = ", ".join(names[:40]) + (", ..." if len(names) > 40 else "")
+    told = f"There is no column {wanted!r}; the file has: {legal}."
+    by_fold = {name.casefold(): name for name in names}
+    near = difflib.get_close_matches(wanted.casefold(), by_fold, n=1, cutoff=0.6)
+    if near:
+        told += f" Did you mean {by_fold[near[0]]!r}?"
+    raise ConfigError(told, code="no_such_column")
 
 
 def read_table(path: str | Path, *, max_cells: int = MAX_CELLS) -> RawTable:
@@ -86,46 +103,80 @@ def read_table(path: str | Path, *, max_cells: int = MAX_CELLS) -> RawTable:
 
 
 def iter_rows(path: str | Path) -> Iterator[list[str]]:
-    """The header (made unique), then every non-empty row, as they stand in the file."""
+    """The header (made unique), then every non-empty row, as they stand in the file.
+
+    A line "sep=;" and title lines above the header are skipped.
+    """
     file = Path(path)
     with _open_text(file) as stream:
-        sample = stream.read(SNIFF_BYTES)
-        if not sample.strip():
-            raise ConfigError(f"{file.name} is empty.")
-        if "\x00" in sample:
-            raise ConfigError(f"{file.name} is not a text file with separated columns.")
-        delimiter = guess_delimiter(sample)
-        stream.seek(0)
+        try:
+            sample = stream.read(SNIFF_BYTES)
+        except READ_ERRORS as exc:
+            raise ConfigError(f"{file.name} cannot be unpacked: {exc}.") from exc
+    if not sample.strip():
+        raise ConfigError(f"{file.name} is empty.")
+    if "\x00" in sample or sample.startswith(("PK\x03\x04", "PAR1", "%PDF")):
+        raise ConfigError(
+            f"{file.name} is not a text file with separated columns; save it as CSV."
+        )
+    delimiter, title_rows = guess_layout(sample)
+    # Opened anew, since not every packed stream can go back to its beginning.
+    with _open_text(file) as stream:
         reader = csv.reader(stream, delimiter=delimiter, skipinitialspace=True)
         try:
-            header = next(row for row in reader if any(cell.strip() for cell in row))
-            yield _unique_names(header)
-            for row in reader:
-                if any(cell.strip() for cell in row):
-                    yield row
-        except (csv.Error, UnicodeDecodeError, EOFError, OSError) as exc:
+            filled = (row for row in reader if any(cell.strip() for cell in row))
+            for _ in range(title_rows):
+                next(filled)
+            yield _unique_names(next(filled))
+            yield from filled
+        except READ_ERRORS as exc:
             message = f"{file.name} cannot be read near line {reader.line_num}: {exc}."
             raise ConfigError(message) from exc
 
 
 def guess_delimiter(sample: str) -> str:
-    """The separator that splits most lines into the same number of cells (> 1).
+    """The separator that splits most lines into the same number of cells (> 1)."""
+    return guess_layout(sample)[0]
 
-    A file with one column has none; then a comma is as good as any.
+
+def guess_layout(sample: str) -> tuple[str, int]:
+    """The separator, and how many non-empty rows stand above the header.
+
+    The separator splits most rows into the same number of cells (> 1). A file with
+    one column has none; then a comma is as good as any.
     """
-    lines = [line for line in sample.splitlines()[:50] if line.strip()]
-    if len(lines) > 2:
-        lines = lines[:-1]  # the sample may end inside a line
-    best, best_score = ",", 0.0
-    for delimiter in DELIMITERS:
-        widths = [len(row) for row in csv.reader(lines, delimiter=delimiter)]
-        if not widths or widths[0] < 2:
+    named = re.match(r"^\ufeff?sep=(.)\r?\n", sample)
+    best, best_score = (",", 0), 0.0
+    sample = sample[named.end() :] if named else sample
+    for delimiter in [named[1]] if named else DELIMITERS:
+        widths = _widths(sample, delimiter)
+        common = Counter(width for width in widths if width > 1).most_common(1)
+        if not common:
             continue
-        agreement = sum(width == widths[0] for width in widths) / len(widths)
-        score = agreement * 100 + min(widths[0], 50) / 100
+        width = common[0][0]
+        agreement = sum(other == width for other in widths) / len(widths)
+        score = agreement * 100 + min(width, 50) / 100
         if score > best_score:
-            best, best_score = delimiter, score
-    return best
+            # Titles have fewer cells than the table; a ragged header has nearly all.
+            titles = next(k for k, other in enumerate(widths) if other > width / 2)
+            best, best_score = (delimiter, titles), score
+    return (best[0], best[1] + 1) if named else best
+
+
+def _widths(sample: str, delimiter: str) -> list[int]:
+    """Cells per non-empty row of the sample, quoted line breaks understood."""
+    reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
+    widths = []
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                widths.append(len(row))
+            if len(widths) > SNIFF_ROWS:
+                break
+    except csv.Error:
+        pass
+    # The sample may end inside a row.
+    return widths[:-1] if len(widths) > 2 else widths
 
 
 def _open_text(file: Path) -> io.TextIOWrapper:
@@ -133,17 +184,64 @@ def _open_text(file: Path) -> io.TextIOWrapper:
         raise ConfigError(f"There is no file {file}.")
     try:
         with file.open("rb") as plain:
-            packed = plain.read(2) == GZIP_MAGIC
-        opener = gzip.open if packed else open
-        with opener(file, "rb") as probe:
+            magic = plain.read(6)
+        opener = next((o for m, o in OPENERS if magic.startswith(m)), _plain)
+        with opener(file) as probe:
             head = probe.read(SNIFF_BYTES)
         encoding = _guess_encoding(head)
         # Bytes past the probe may still be odd: one bad letter must not end a file.
-        stream = opener(file, "rt", encoding=encoding, errors="replace", newline="")
-    except (OSError, EOFError) as exc:
+        return io.TextIOWrapper(
+            opener(file), encoding=encoding, errors="replace", newline=""
+        )
+    except READ_ERRORS as exc:
         raise ConfigError(f"{file.name} cannot be opened: {exc}.") from exc
-    assert isinstance(stream, io.TextIOWrapper)
-    return stream
+
+
+def _plain(file: Path) -> BinaryIO:
+    return file.open("rb")
+
+
+class _ZstdFile(io.RawIOBase):
+    """Unpacked bytes; a file cut short raises EOFError, as gzip does."""
+
+    def __init__(self, file: Path) -> None:
+        self._packed = file.open("rb")
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            if self._frame.eof:
+                chunk = self._frame.unused_data or self._packed.read(SNIFF_BYTES)
+                if not chunk:
+                    return 0
+                self._frame = zstandard.ZstdDecompressor().decompressobj()
+            elif not (chunk := self._packed.read(SNIFF_BYTES)):
+                raise EOFError("the packed file ends too early")
+            self._ready = self._frame.decompress(chunk)
+        count = min(len(buffer), len(self._ready))
+        buffer[:count], self._ready = self._ready[:count], self._ready[count:]
+        return count
+
+    def close(self) -> None:
+        self._packed.close()
+        super().close()
+
+
+def _zstd(file: Path) -> BinaryIO:
+    return io.BufferedReader(_ZstdFile(file))
+
+
+OPENERS: tuple[tuple[bytes, Callable[[Path], Any]], ...] = (
+    (b"\x1f\x8b", gzip.GzipFile),
+    (b"\x28\xb5\x2f\xfd", _zstd),
+    (b"BZh", bz2.BZ2File),
+    (b"\xfd7zXZ\x00", lzma.LZMAFile),
+)
+"""First bytes of a packed file and how to unpack it, whatever its name."""
 
 
 def _guess_encoding(head: bytes) -> str:

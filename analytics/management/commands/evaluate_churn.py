@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from argparse import ArgumentParser
 from typing import Any
 
@@ -13,11 +14,14 @@ from analytics.churn.eventfile import read_events
 from analytics.churn.table import read_table
 from churnguard.errors import ConfigError
 
+log = logging.getLogger(__name__)
+
 
 class Command(BaseCommand):
     help = (
         "Evaluate the shipped churn model on a table (--static) or an event log "
-        "(--events); prints a table, or one JSON object with --json."
+        "(--events); prints a table, or one JSON object with --json. Exit code 1: the "
+        "data cannot be evaluated, and why; 2: the arguments are wrong."
     )
     requires_system_checks: list[str] = []
     requires_migrations_checks = False
@@ -27,8 +31,14 @@ class Command(BaseCommand):
         data.add_argument("--static", metavar="FILE", help="one row per customer")
         data.add_argument("--events", metavar="FILE", help="one row per event")
         parser.add_argument("--target", metavar="COLUMN", help="the outcome column")
-        parser.add_argument("--positive", metavar="VALUE", help="what means churned")
-        parser.add_argument("--id", metavar="COLUMN", help="a column to leave out")
+        parser.add_argument(
+            "--positive",
+            metavar="VALUE",
+            help="the target's value that means churned; every other value is stayed",
+        )
+        parser.add_argument(
+            "--id", metavar="COLUMN", help="names the customer: no feature"
+        )
         parser.add_argument("--test", metavar="FILE", help="test rows; else 5 folds")
         parser.add_argument("--customer", metavar="COLUMN", help="who")
         parser.add_argument("--time", metavar="COLUMN", help="when")
@@ -39,20 +49,58 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", dest="as_json")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        _check_arguments(options)
         try:
             evaluate = _evaluate_static if options["static"] else _evaluate_events
             result = evaluate(options)
         except ConfigError as exc:
-            raise CommandError(exc.message) from exc
+            self._refuse(exc.message, exc.code, options, exc)
+        except MemoryError as exc:
+            told = "There is not enough memory for this file; use a sample of its rows."
+            self._refuse(told, "out_of_memory", options, exc)
+        except Exception as exc:
+            # The outermost edge: a person with an odd file gets a sentence; the trace
+            # goes to the log for whoever mends it.
+            log.debug("evaluate_churn.failed", exc_info=True)
+            told = f"This file broke the evaluation, a fault of ours: {exc!r}."
+            self._refuse(told, "internal_error", options, exc)
         if options["as_json"]:
-            self.stdout.write(json.dumps(result))
-        else:
-            self.stdout.write("\n".join(report.table_lines(result)))
+            self.stdout.write(json.dumps(result, allow_nan=False))
+            return
+        self.stdout.write("\n".join(report.table_lines(result)))
+
+    def _refuse(
+        self, message: str, code: str, options: dict[str, Any], cause: Exception
+    ) -> None:
+        if options["as_json"]:
+            self.stdout.write(json.dumps(report.failure(message, code)))
+        raise CommandError(message, returncode=1) from cause
+
+
+def _check_arguments(options: dict[str, Any]) -> None:
+    """Raises CommandError with exit code 2 for arguments that make no sense."""
+    if options["static"]:
+        kind, needed = "--static", ["target"]
+        foreign = ("customer", "time", "amount", "horizon_days")
+    else:
+        kind, needed = "--events", ["customer", "time", "horizon_days"]
+        foreign = ("target", "positive", "id", "test")
+    told = ""
+    if missing := [_flag(name) for name in needed if options[name] is None]:
+        told = f"{kind} needs {' and '.join(missing)}."
+    elif extra := [_flag(name) for name in foreign if options[name] is not None]:
+        told = f"{' and '.join(extra)} cannot be used with {kind}."
+    elif options["events"] and min(options["horizon_days"], options["cutoffs"]) < 1:
+        told = "--horizon-days and --cutoffs must be at least 1."
+    if told:
+        raise CommandError(told, returncode=2)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _evaluate_static(options: dict[str, Any]) -> dict[str, Any]:
-    if not options["target"]:
-        raise ConfigError("--static needs --target, the column with the outcome.")
     table = read_table(options["static"])
     known = {
         "target": options["target"],
@@ -68,25 +116,21 @@ def _evaluate_static(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _evaluate_events(options: dict[str, Any]) -> dict[str, Any]:
-    needed = ("customer", "time", "horizon_days")
-    missing = [f"--{name.replace('_', '-')}" for name in needed if not options[name]]
-    if missing:
-        raise ConfigError(f"--events needs {' and '.join(missing)}.")
     file = read_events(
         options["events"],
         customer=options["customer"],
         time=options["time"],
         amount=options["amount"],
     )
-    results = backtest.run(
+    tested = backtest.run(
         file.log,
         horizon=options["horizon_days"],
         cutoffs=options["cutoffs"],
         seed=options["seed"],
     )
     return report.events_as_dict(
-        results,
+        tested.results,
         horizon=options["horizon_days"],
         dropped=file.dropped,
-        notes=file.notes,
+        notes=file.notes + tested.notes,
     )

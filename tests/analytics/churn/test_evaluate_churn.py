@@ -42,12 +42,12 @@ def _static_file(folder: Path, rows: int, *, seed: int = 0) -> Path:
 
 
 def test_static_json_has_every_figure_and_the_same_twice(tmp_path: Path) -> None:
-    path = str(_static_file(tmp_path, 300))
+    path = str(_static_file(tmp_path, 180))
     first = _evaluate("--static", path, "--target", "left", "--id", "user_id")
 
     assert set(first) >= FIGURES
     assert first["auc"] > 0.7
-    assert first["rows"] == 300
+    assert first["rows"] == 180
     assert len(first["folds"]) == 5
     assert first == _evaluate("--static", path, "--target", "left", "--id", "user_id")
 
@@ -55,7 +55,7 @@ def test_static_json_has_every_figure_and_the_same_twice(tmp_path: Path) -> None
 def test_identifier_is_found_without_help_and_a_test_file_is_used(
     tmp_path: Path,
 ) -> None:
-    train, test = _static_file(tmp_path, 300), _static_file(tmp_path, 200, seed=1)
+    train, test = _static_file(tmp_path, 180), _static_file(tmp_path, 200, seed=1)
     made = _evaluate("--static", str(train), "--target", "LEFT", "--test", str(test))
 
     assert made["protocol"] == "given test file"
@@ -85,7 +85,7 @@ def test_events_json_has_each_cutoff_with_its_rivals(tmp_path: Path) -> None:
 
 def test_the_table_for_people_names_what_was_left_out(tmp_path: Path) -> None:
     out = StringIO()
-    path = str(_static_file(tmp_path, 300))
+    path = str(_static_file(tmp_path, 180))
     call_command("evaluate_churn", "--static", path, "--target", "left", stdout=out)
 
     assert "log_loss" in out.getvalue()

@@ -7,8 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zstandard
 
-from analytics.churn import cells, columns, eventfile, static, table
+from analytics.churn import (
+    columns,
+    encoding,
+    eventfile,
+    metrics,
+    static,
+    table,
+    target,
+)
 from churnguard.errors import ConfigError
 
 
@@ -33,9 +42,31 @@ def test_gzip_byte_order_mark_latin_letters_and_quotes(tmp_path: Path) -> None:
     packed.write_bytes(gzip.compress('\ufeffname,n\n"a, b",1\nc,2\n'.encode()))
     latin = tmp_path / "latin.csv"
     latin.write_bytes("ville;n\nOrléans;1\nNîmes;2\nLyon;3\n".encode("cp1252"))
+    frame = zstandard.ZstdCompressor().compress(b"a,b\n" + b"1,2\n" * 500)
+    (tmp_path / "z.csv").write_bytes(frame + frame)
+    (tmp_path / "cut.csv").write_bytes(frame[:-4])
 
     assert table.read_table(packed).columns == {"name": ["a, b", "c"], "n": ["1", "2"]}
     assert table.read_table(latin).columns["ville"] == ["Orléans", "Nîmes", "Lyon"]
+    assert table.read_table(tmp_path / "z.csv").row_count == 1001
+    with pytest.raises(ConfigError, match="ends too early"):
+        table.read_table(tmp_path / "cut.csv")
+
+
+def test_lines_above_the_header_and_line_breaks_in_cells_are_understood(
+    tmp_path: Path,
+) -> None:
+    text = 'sep=;\nExport of May\na;b;c\n"1\n2";x,y;3\n4;5;6\n'
+    read = table.read_table(_write(tmp_path, text))
+
+    assert read.names == ("a", "b", "c")
+    assert read.columns["a"] == ["1\n2", "4"]
+    assert read.columns["b"] == ["x,y", "5"]
+
+
+def test_a_wrong_column_name_gets_the_likely_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'Churn'"):
+        table.find_name(("id", "Churn"), "chrun")
 
 
 def test_header_names_become_unique_and_never_empty(tmp_path: Path) -> None:
@@ -78,36 +109,6 @@ def test_unusable_files_say_so(tmp_path: Path, content: bytes, told: str) -> Non
         table.read_table(tmp_path / "absent.csv")
 
 
-@pytest.mark.parametrize(
-    ("cell", "number"),
-    [
-        ("12", 12.0),
-        (" -1.5e2 ", -150.0),
-        ("1,234.50", 1234.5),
-        ("1.234,50", 1234.5),
-        ("3,5", 3.5),
-        ("$1,200", 1200.0),
-        ("45 %", 45.0),
-        ("", None),
-        ("abc", None),
-        ("1-2", None),
-        ("inf", None),
-    ],
-)
-def test_numbers_in_many_dresses(cell: str, number: float | None) -> None:
-    assert cells.parse_number(cell) == number
-
-
-def test_dates_and_unix_times_become_days() -> None:
-    assert cells.parse_date("1970-01-02") == 1.0
-    assert cells.parse_date("1970-01-02T12:00:00Z") == 1.5
-    assert cells.parse_days(["1500000000000", ""]) == [1_500_000_000 / 86400, None]
-    assert cells.parse_days(["1500000000"]) == [1_500_000_000 / 86400]
-    assert cells.parse_days(["19700103"]) == [2.0]
-    assert cells.parse_days(["01/02/1970", "01/25/1970"]) == [1.0, 24.0]
-    assert cells.parse_days(["01/02/1970", "25/01/1970"]) == [31.0, 24.0]
-
-
 def _table(rows: int = 400) -> tuple[dict[str, list[str]], np.ndarray]:
     random = np.random.default_rng(0)
     y = (random.random(rows) < 0.4).astype(float)
@@ -132,38 +133,107 @@ def _table(rows: int = 400) -> tuple[dict[str, list[str]], np.ndarray]:
 
 def test_every_column_is_encoded_or_dropped_with_a_reason() -> None:
     data, y = _table()
-    encoder = columns.learn(data, y, skip=set())
+    read = columns.read_columns(data)
+    leaks = encoding.find_leaks(read, y)
+    encoder, matrix = encoding.learn([c for c in read if c.name not in leaks], y)
 
+    assert set(leaks) == {"reason", "score"}
+    assert leaks["reason"].startswith("leak: filled for one outcome")
+    assert leaks["score"].startswith("leak: it separates")
     assert set(encoder.dropped) == {
         "CustomerId", "RowNumber", "code", "constant", "empty", "good_again",
-        "plan_twin", "surname", "reason", "score",
+        "plan_twin", "surname",
     }  # fmt: skip
     assert encoder.dropped["RowNumber"] == "identifier: a running number"
     assert encoder.dropped["constant"] == "constant: always 'x'"
     assert encoder.dropped["good_again"] == "same information as good"
-    assert encoder.dropped["reason"].startswith("leak: filled for one outcome")
-    assert encoder.dropped["score"].startswith("leak: it separates")
     assert encoder.names == ["good", "blanks", "plan=basic", "signup"]
-    matrix = encoder.encode(data)
     assert matrix.shape == (400, 4)
     assert np.isnan(matrix[:, 1]).sum() == sum(cell == "" for cell in data["blanks"])
+    np.testing.assert_array_equal(encoder.encode(read), matrix)
 
 
-def test_new_rows_may_hold_unknown_levels_and_junk() -> None:
+def test_new_rows_may_hold_unknown_levels_junk_and_lack_columns() -> None:
     data, y = _table()
-    encoder = columns.learn(data, y, skip=set())
-    new = {name: ["???"] for name in data}
+    read = columns.read_columns(data)
+    leaks = encoding.find_leaks(read, y)
+    read = [column for column in read if column.name not in leaks]
+    encoder, _ = encoding.learn(read, y)
 
-    row = encoder.encode(new)
+    row = encoder.encode(columns.read_alike({name: ["???"] for name in data}, read))
     assert np.isnan(row[0, :2]).all()
     assert row[0, 2] == 0.0
-    with pytest.raises(ConfigError, match="no column 'good'"):
-        encoder.encode({"plan": ["basic"]})
+    bare = encoder.encode(columns.read_alike({"plan": ["BASIC ", ""]}, read))
+    assert np.isnan(bare[:, [0, 1, 3]]).all()
+    assert bare[:, 2].tolist() == [1.0, 0.0]
 
 
 def test_nothing_to_learn_from_is_said() -> None:
+    read = columns.read_columns({"a": ["1"] * 50})
     with pytest.raises(ConfigError, match="No column is left"):
-        columns.learn({"a": ["1"] * 50}, np.arange(50) % 2 * 1.0, skip=set())
+        encoding.learn(read, np.arange(50) % 2 * 1.0)
+
+
+def test_a_column_filled_only_for_those_who_left_is_a_leak() -> None:
+    random = np.random.default_rng(2)
+    y = (np.arange(600) % 4 == 0).astype(float)
+    half = [str(n % 9) if left and n % 8 == 0 else "" for n, left in enumerate(y)]
+    fair = [str(n % 9) if random.random() < 0.2 else "" for n in range(600)]
+    few = ["x" if n in (0, 4) else "" for n in range(600)]
+    read = columns.read_columns({"exit_fee": half, "bonus": fair, "few": few})
+
+    assert encoding.find_leaks(read, y) == {
+        "exit_fee": "leak: filled only where the customer churned (75 rows)"
+    }
+
+
+def test_many_valued_categories_become_rates_counted_on_other_rows() -> None:
+    random = np.random.default_rng(3)
+    city = random.integers(0, 60, 3000)
+    y = (random.random(3000) < np.where(city < 10, 0.8, 0.1)).astype(float)
+    read = columns.read_columns({"city": [f"town {c}" for c in city]})
+    encoder, matrix = encoding.learn(read, y)
+    place = encoder.names.index("city (rate)")
+    later = encoder.encode(read)
+
+    assert metrics.auc(y, later[:, place]) > 0.8
+    # The first row's own outcome must not move its own training value.
+    flipped = y.copy()
+    flipped[0] = 1 - flipped[0]
+    assert encoding.learn(read, flipped)[1][0, place] == matrix[0, place]
+    assert encoding.learn(read, flipped)[0].encode(read)[0, place] != later[0, place]
+
+
+def test_columns_are_told_apart_by_what_they_hold() -> None:
+    n = range(200)
+    read = columns.read_columns(
+        {
+            "flag": [("Y", "no", "TRUE", "0")[k % 4] for k in n],
+            "term": [f"{12 * (1 + k % 3)} months" for k in n],
+            "dependents": [("0", "1", "2", "3+")[k % 4] for k in n],
+            "mail": [f"u{k}@{('x.org', 'y.org')[k % 2]}" for k in n],
+            "joined": [f"{1 + k % 28:02d}/03/2024" for k in n],
+            "day": [f"202401{1 + k % 28:02d}" for k in n],
+            "note": [f"call {k} about {('price', 'delay')[k % 2]} now" for k in n],
+            "member_no": [str(1000 + k * 2 // 3) for k in n],
+            "size": [("S ", "s", "L", "l")[k % 4] for k in n],
+        }
+    )
+    kinds = {column.name: column.kind for column in read}
+    by_name = {column.name: column for column in read}
+
+    assert kinds == {
+        "flag": "number", "term": "number", "dependents": "number",
+        "mail": "category", "joined": "date", "day": "date", "note": "text",
+        "member_no": "useless", "size": "category",
+    }  # fmt: skip
+    assert by_name["flag"].numbers[:4].tolist() == [1, 0, 1, 0]
+    assert by_name["term"].numbers[:3].tolist() == [12, 24, 36]
+    assert by_name["dependents"].levels == ("3+",)
+    assert by_name["mail"].levels == ("x.org", "y.org")
+    assert by_name["joined"].numbers[1] - by_name["joined"].numbers[0] == 1
+    assert {"price", "delay"} <= set(by_name["note"].levels)
+    assert by_name["size"].levels == ("l", "s")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +241,8 @@ def test_nothing_to_learn_from_is_said() -> None:
     [
         (["yes"] * 30, None, "one value only"),
         (["a", "b", "c"] * 10, None, "--positive"),
-        (["red", "blue"] * 15, None, "mean churn"),
+        (["a", "b", "c"] * 10, "d", "No row has y = 'd'"),
+        ([str(n / 7) for n in range(30)], None, "30 different numbers"),
         (["yes", "no"] * 15, "maybe", "No row has"),
         (["yes", "no"], None, "Not enough outcomes"),
     ],
@@ -185,16 +256,39 @@ def test_unusable_targets_say_so(
         static.evaluate_cross_validated(raw, target="y", positive=positive)
 
 
-def test_the_target_is_found_whatever_its_case_and_form() -> None:
-    values = ["True.", "False."] * 3 + [""]
-    raw = table.RawTable(("Churn?",), {"Churn?": values}, 7)
-    _, outcomes, churned, notes = static.prepare(raw, "churn?", None)
+@pytest.mark.parametrize(
+    ("name", "values", "churned"),
+    [
+        ("Churn?", ["True.", "False.", "TRUE", "false"], [1, 0, 1, 0]),
+        ("y", ["Attrited Customer", "Existing Customer"], [1, 0]),
+        ("y", ["1.0", "0"], [1, 0]),
+        ("y", ["left", "active"], [1, 0]),
+        ("y", ["Yes", "n", "Y", "No"], [1, 0, 1, 0]),
+        ("Retained", ["1", "0", "1"], [0, 1, 0]),
+        ("y", ["gruen", "blau", "blau"], [1, 0, 0]),
+    ],
+)
+def test_the_value_that_means_churned_is_found(
+    name: str, values: list[str], churned: list[int]
+) -> None:
+    assert target.read_target(name, values, None).outcomes.tolist() == churned
 
-    assert outcomes.tolist() == [1, 0] * 3
-    assert churned == "True."
-    assert notes == ["1 rows have no target and were left out."]
-    with pytest.raises(ConfigError, match="There is no column 'gone'"):
-        static.prepare(raw, "gone", None)
+
+def test_what_was_guessed_or_left_out_of_the_target_is_noted() -> None:
+    missing = target.read_target("y", ["yes", "no", "", "NA"], None)
+    odd = target.read_target("y", ["yes", "no"] * 100 + ["7"], None)
+    three = target.read_target("y", ["gone", "here", "new"], "GONE")
+    guess = target.read_target("y", ["red", "blue", "blue"], None)
+
+    assert missing.rows.tolist() == [0, 1]
+    assert missing.notes == ["2 rows have no y and were left out."]
+    assert len(odd.outcomes) == 200
+    assert odd.notes == [
+        "y is neither yes nor no in some rows: '7' (1 rows), left out."
+    ]
+    assert three.outcomes.tolist() == [1, 0, 0]
+    assert "Everything but 'GONE' counts as stayed" in three.notes[0]
+    assert "the rarer one, 'red', counts as churned" in guess.notes[0]
 
 
 def test_event_files_are_read_whatever_their_columns(tmp_path: Path) -> None:
@@ -209,8 +303,9 @@ def test_event_files_are_read_whatever_their_columns(tmp_path: Path) -> None:
         np.datetime64("2024-01-03") - np.datetime64(0, "D")
     ) / (np.timedelta64(1, "D"))
     assert file.notes == [
-        "2 rows had no customer or no readable time.",
-        "1 rows have a negative amount: kept as refunds, not as activity.",
+        "1 rows have no who and were left out.",
+        "1 rows have no readable when and were left out.",
+        "1 rows have a negative sum: kept as refunds, not as activity.",
     ]
-    with pytest.raises(ConfigError, match="readable who"):
+    with pytest.raises(ConfigError, match="column who holds no readable times"):
         eventfile.read_events(_write(tmp_path, text), customer="when", time="who")
