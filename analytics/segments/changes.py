@@ -34,8 +34,7 @@ def create(
     Raises ConfigError that names each bad field: a name that is taken or built in, a
     definition that does not hold, too many segments.
     """
-    name, description = read_name(given.get("name")), _description(given)
-    parse(given.get("definition"))
+    name, description = _checked(given)
     with transaction.atomic():
         # One at a time, so that the slug and the number of segments hold.
         Organization.objects.select_for_update().get(pk=organization.pk)
@@ -130,6 +129,27 @@ def read_name(given: Any) -> str:
             fields={"name": "not the name of a built-in segment"},
         )
     return name
+
+
+def _checked(given: dict[str, Any]) -> tuple[str, str]:
+    """(name, description) of a new segment. Raises ConfigError that names the faults
+    of all its fields."""
+    faults: list[ConfigError] = []
+    name = description = ""
+    try:
+        name = read_name(given.get("name"))
+    except ConfigError as exc:
+        faults.append(exc)
+    try:
+        description = _description(given)
+        parse(given.get("definition"))
+    except ConfigError as exc:
+        faults.append(exc)
+    if faults:
+        first = faults[0]
+        fields = {key: text for fault in faults for key, text in fault.fields.items()}
+        raise ConfigError(first.message, code=first.code, fields=fields)
+    return name, description
 
 
 def _description(given: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Counting segments: each once an hour, the last count of a local day is kept.
+"""Counting segments every quarter of an hour; the last count of a local day is kept.
 
 Who is a member is kept as spells of days, so that entered and left are the same
 however often a day is counted.
@@ -21,7 +21,7 @@ from churnguard.models import Organization
 
 log = logging.getLogger(__name__)
 
-EVERY = timedelta(hours=1)
+EVERY = timedelta(minutes=15)
 KEPT_DAYS = 800
 
 _CLOSE = (

@@ -92,7 +92,7 @@ def segment(request: HttpRequest, segment_id: str) -> HttpResponse:
             organization,
             queries.CustomerFilter(segment_id=found.public_id, order="name"),
             cursor=request.GET.get("after"),
-            limit=page_limit(request.GET.get("limit")),
+            limit=page_limit(request.GET.get("limit"), default=25),
         )
     except ConfigError as exc:
         problem = exc
