@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 AGAIN_AFTER = timedelta(hours=6)
 """A day is measured again this long after, when data has arrived since."""
+SOON = timedelta(minutes=2)
+"""The same where it is the first data of a source."""
 
 _DUE = """
 SELECT o.id FROM cg_organization o
@@ -33,6 +35,11 @@ WHERE EXISTS (SELECT 1 FROM cg_source s WHERE s.organization_id = o.id) AND (
     OR done.at < %(again)s AND EXISTS (
         SELECT 1 FROM cg_source s JOIN cg_batch b ON b.source_id = s.id
         WHERE s.organization_id = o.id AND b.received_at > done.at)
+    OR done.at < %(soon)s AND EXISTS (
+        SELECT 1 FROM cg_source s JOIN cg_batch b ON b.source_id = s.id
+        WHERE s.organization_id = o.id AND b.received_at > done.at AND NOT EXISTS (
+            SELECT 1 FROM mon_quality_day d WHERE d.source_id = s.id
+            AND d.day = %(today)s AND d.entity = '' AND d.score IS NOT NULL))
 )
 ORDER BY w.asked_at NULLS LAST, o.id LIMIT 1 FOR NO KEY UPDATE OF o SKIP LOCKED
 """
@@ -51,12 +58,14 @@ class Score:
 def tick(now: datetime | None = None) -> int:
     """Loop: measure one organisation that is due; 1 when there was one, else 0.
 
-    Due: not measured today (UTC), asked for, or new data since six hours. The row of
+    Due: not measured today (UTC), asked for, new data since six hours, or the first
+    data of a source since two minutes. The row of
     the organisation is the claim; a kill rolls the measurement back.
     """
     at = now or datetime.now(UTC)
     with transaction.atomic(), connection.cursor() as cur:
-        cur.execute(_DUE, {"today": at.date(), "again": at - AGAIN_AFTER})
+        ages = {"again": at - AGAIN_AFTER, "soon": at - SOON}
+        cur.execute(_DUE, {"today": at.date(), **ages})
         due = cur.fetchone()
         if due is None:
             return 0

@@ -38,7 +38,7 @@ KEPT = timedelta(days=7)
 """How long a comparison stands for the accuracy of a source."""
 _SCANNED = 2_000
 """A stream with more rows is asked by time where it can be."""
-_PAGES = 20
+_PAGES = 100
 _AROUND = timedelta(days=1)
 """Records further from the time asked for show that the provider ignores it."""
 _SECONDS = 60.0

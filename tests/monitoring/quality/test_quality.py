@@ -12,6 +12,7 @@ from rest_framework.test import APIClient
 
 from churnguard.models import (
     AuditEntry,
+    Batch,
     Customer,
     CustomerSource,
     Invoice,
@@ -157,6 +158,28 @@ def test_the_loop_measures_once_a_day_and_when_asked(crm: Source) -> None:
     assert [daily.tick(NOW), daily.tick(NOW)] == [1, 0]
     assert daily.tick(NOW + timedelta(days=1)) == 1
     assert QualityDay.objects.filter(entity="").count() == 2
+
+
+def test_the_first_data_of_a_source_is_measured_soon(crm: Source) -> None:
+    def arrive(source: Source, minutes: int) -> None:
+        Batch.objects.create(
+            organization=source.organization,
+            source=source,
+            origin="ingest",
+            received_at=NOW + timedelta(minutes=minutes),
+        )
+
+    late = Source.objects.create(organization=crm.organization, name="late")
+    assert daily.tick(NOW) == 1
+    arrive(crm, 1)
+    assert daily.tick(NOW + timedelta(minutes=5)) == 0
+    arrive(late, 1)
+    assert daily.tick(NOW + timedelta(minutes=1)) == 0
+    make_customer(late, "ash")
+
+    assert daily.tick(NOW + timedelta(minutes=3)) == 1
+    assert daily.tick(NOW + timedelta(minutes=9)) == 0
+    assert QualityDay.objects.get(source=late, entity="").score is not None
 
 
 def test_notices_open_below_the_threshold_and_on_a_fall(crm: Source) -> None:
