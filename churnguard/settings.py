@@ -204,6 +204,14 @@ SPECTACULAR_SETTINGS = {
         "IntegrationStatusEnum": "integrations.models.IntegrationStatus",
         "RunStatusEnum": "integrations.models.RunStatus",
         "ApiKeyStateEnum": ["active", "expired", "revoked"],
+        "DefinitionCheckKindEnum": ["preview", "backtest", "suggestion"],
+        "DefinitionCheckStateEnum": [
+            "queued",
+            "running",
+            "succeeded",
+            "refused",
+            "failed",
+        ],
         "PredictionStateEnum": [
             "no_model",
             "training",

@@ -6,7 +6,6 @@ from typing import Any
 
 from django.http import Http404
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -24,7 +23,7 @@ from analytics.definitions.shapes import (
     SegmentChoice,
     VersionChoice,
 )
-from analytics.definitions.validation import check_spec, completed
+from analytics.definitions.validation import check_spec
 from churnguard import audit
 from churnguard.api import page_limit
 from churnguard.auth import organization_of
@@ -38,6 +37,11 @@ SEGMENT = OpenApiParameter(
     description="A customers' segment with a definition of its own; empty or left out "
     "= the organisation's.",
 )
+CHECKED = {
+    200: DefinitionCheckSerializer,
+    202: DefinitionCheckSerializer,
+    **ERRORS,
+}
 
 
 class DefinitionView(APIView):
@@ -189,100 +193,84 @@ class CheckView(APIView):
         return Response(body.check_body(found))
 
 
-class _ChecksView(APIView):
-    """What previews, back-tests and suggestions share."""
+class PreviewView(APIView):
+    """What a definition would do to every account; nothing is written."""
 
-    kind = ""
     required_scope = {"POST": "write"}
 
-    def get(self, request: Request) -> Response:
-        organization = organization_of(request)
-        segment = store.read_segment(organization, request.query_params.get("segment"))
-        found = DefinitionCheck.objects.filter(
-            organization=organization, kind=self.kind, segment=segment
-        ).order_by("-pk")[:20]
-        return Response({"results": [body.check_body(one) for one in found]})
-
-    def post(self, request: Request) -> Response:
-        organization, given = organization_of(request), _object(request)
-        segment = store.read_segment(organization, given.get("segment"))
-        spec = self.spec_of(organization, segment, given)
-        found = checks.request(
-            organization,
-            self.kind,
-            segment,
-            spec,
-            audit.actor_of(request._request),
-            again=True,
-        )
-        is_open = found.state in DefinitionCheck.OPEN
-        return Response(body.check_body(found), status=202 if is_open else 200)
-
-    def spec_of(
-        self, organization: Organization, segment: str, given: dict[str, Any]
-    ) -> dict[str, Any] | None:
-        """The definition to compare with the one in use; None = there is none."""
-        if given.get("spec") is not None:
-            return check_spec(given["spec"])
-        draft = store.get_standing(organization, segment).draft
-        return completed(draft.spec) if draft else None
-
-
-def _described(name: str, request: type[serializers.Serializer]) -> Any:
-    """The description of both methods of a `_ChecksView`."""
-    answers = {200: DefinitionCheckSerializer, 202: DefinitionCheckSerializer, **ERRORS}
-    get = extend_schema(
-        methods=["GET"],
-        operation_id=f"health_definition_{name}_list",
+    @extend_schema(
+        operation_id="health_definition_previews",
         tags=["Health definition"],
         parameters=[SEGMENT],
         responses={200: DefinitionChecks, **ERRORS},
     )
-    post = extend_schema(
-        methods=["POST"],
-        operation_id=f"health_definition_{name}",
+    def get(self, request: Request) -> Response:
+        """The newest 20 previews."""
+        return _list(request, "preview")
+
+    @extend_schema(
+        operation_id="health_definition_preview",
         tags=["Health definition"],
-        request=request,
-        responses=answers,
+        request=DefinitionQuestion,
+        responses=CHECKED,
     )
-    return lambda view: get(post(view))
+    def post(self, request: Request) -> Response:
+        """Both definitions on the facts of now. A large organisation gets 202 and asks
+        again under `checks/{check_id}`."""
+        return _ask(request, "preview")
 
 
-@_described("preview", DefinitionQuestion)
-class PreviewView(_ChecksView):
-    """What a definition would do to every account; nothing is written. A large
-    organisation gets 202 and asks again under `checks/{check_id}`."""
+class BacktestView(APIView):
+    """How well the definition in use, and the draft beside it, told who left."""
 
-    kind = "preview"
+    required_scope = {"POST": "write"}
 
-    def spec_of(
-        self, organization: Organization, segment: str, given: dict[str, Any]
-    ) -> dict[str, Any] | None:
-        found = super().spec_of(organization, segment, given)
-        if found is None:
-            found = store.get_standing(organization, segment).shown_spec
-        return found
+    @extend_schema(
+        operation_id="health_definition_backtests",
+        tags=["Health definition"],
+        parameters=[SEGMENT],
+        responses={200: DefinitionChecks, **ERRORS},
+    )
+    def get(self, request: Request) -> Response:
+        """The newest 20 back-tests."""
+        return _list(request, "backtest")
+
+    @extend_schema(
+        operation_id="health_definition_backtest",
+        tags=["Health definition"],
+        request=DefinitionQuestion,
+        responses=CHECKED,
+    )
+    def post(self, request: Request) -> Response:
+        """A worker scores the accounts of each past month as they stood. With fewer
+        than 20 that left, or that stayed, the check is refused and says so."""
+        return _ask(request, "backtest")
 
 
-@_described("backtest", DefinitionQuestion)
-class BacktestView(_ChecksView):
-    """How well the definition in use, and the draft beside it, told who left: computed
-    by a worker from the organisation's own past."""
+class SuggestionsView(APIView):
+    """Component weights learned from the organisation's own past."""
 
-    kind = "backtest"
+    required_scope = {"POST": "write"}
 
+    @extend_schema(
+        operation_id="health_definition_suggestions",
+        tags=["Health definition"],
+        parameters=[SEGMENT],
+        responses={200: DefinitionChecks, **ERRORS},
+    )
+    def get(self, request: Request) -> Response:
+        """The newest 20 suggestions."""
+        return _list(request, "suggestion")
 
-@_described("suggestions", SegmentChoice)
-class SuggestionsView(_ChecksView):
-    """Component weights learned from the organisation's own past, with their figures
-    on a period that was not learned from."""
-
-    kind = "suggestion"
-
-    def spec_of(
-        self, organization: Organization, segment: str, given: dict[str, Any]
-    ) -> dict[str, Any] | None:
-        return None
+    @extend_schema(
+        operation_id="health_definition_suggest",
+        tags=["Health definition"],
+        request=SegmentChoice,
+        responses=CHECKED,
+    )
+    def post(self, request: Request) -> Response:
+        """A worker learns them on older months and judges them on newer ones."""
+        return _ask(request, "suggestion")
 
 
 class AcceptView(APIView):
@@ -303,6 +291,45 @@ class AcceptView(APIView):
         segment = store.read_segment(organization, given.get("segment"))
         checks.accept(request._request, organization, segment)
         return _standing(organization, segment)
+
+
+def _list(request: Request, kind: str) -> Response:
+    organization = organization_of(request)
+    segment = store.read_segment(organization, request.query_params.get("segment"))
+    found = DefinitionCheck.objects.filter(
+        organization=organization, kind=kind, segment=segment
+    ).order_by("-pk")[:20]
+    return Response({"results": [body.check_body(one) for one in found]})
+
+
+def _ask(request: Request, kind: str) -> Response:
+    organization, given = organization_of(request), _object(request)
+    segment = store.read_segment(organization, given.get("segment"))
+    found = checks.request(
+        organization,
+        kind,
+        segment,
+        _spec_asked(organization, kind, segment, given),
+        audit.actor_of(request._request),
+        again=True,
+    )
+    is_open = found.state in DefinitionCheck.OPEN
+    return Response(body.check_body(found), status=202 if is_open else 200)
+
+
+def _spec_asked(
+    organization: Organization, kind: str, segment: str, given: dict[str, Any]
+) -> dict[str, Any] | None:
+    """The definition to hold against the one in use: what was sent, else the draft;
+    None = there is none."""
+    if kind == "suggestion":
+        return None
+    if given.get("spec") is not None:
+        return check_spec(given["spec"])
+    standing = store.get_standing(organization, segment)
+    if standing.draft is None and kind == "backtest":
+        return None
+    return standing.shown_spec
 
 
 def _standing(organization: Organization, segment: Any) -> Response:
