@@ -20,7 +20,7 @@ from churnguard.models import Customer, CustomerSource, Organization, Source, Us
 pytestmark = pytest.mark.django_db
 START = datetime(2026, 1, 5, tzinfo=UTC)
 CUTOFF = START + timedelta(days=70)
-IMPORT = r"^    truth,$|import .*\btruth\b|predict\.truth"
+IMPORT = r"^    truth,$|import .*\btruth\b|from analytics\.predict\.truth"
 
 
 @pytest.fixture
