@@ -14,9 +14,15 @@ from analytics import queries
 from analytics.segments import members as saved
 from analytics.support.api import read_team
 from analytics.support.report import support
+from analytics.usage.newest import newest_days
 from analytics.usage.scope import read_scope
 from churnguard.auth import org_view
 from churnguard.errors import ConfigError
+
+_NEWEST = """
+SELECT max((opened_at AT TIME ZONE %(zone)s)::date) FROM cg_ticket
+WHERE organization_id = %(org)s AND deleted_at IS NULL
+"""
 
 
 @require_safe
@@ -77,6 +83,7 @@ def support_page(request: HttpRequest) -> HttpResponse:
                 for title, key in (("By team", "teams"), ("By account", "customers"))
             ],
             "as_of": now,
+            **newest_days(request, report, _NEWEST),
             "api_path": reverse("api-support"),
         },
         status=400 if problem else 200,

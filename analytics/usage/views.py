@@ -23,12 +23,14 @@ from analytics.usage.active import active
 from analytics.usage.adoption import adoption
 from analytics.usage.api import read_interval
 from analytics.usage.lifecycle import lifecycle
+from analytics.usage.newest import newest_days
 from analytics.usage.scope import Scope, fetch, read_scope
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
 from churnguard.models import Organization
 
 _NAMES_MOST = 200
+_NEWEST = "SELECT max(day) FROM cg_org_day WHERE organization_id = %(org)s"
 
 
 @require_safe
@@ -248,6 +250,7 @@ def _page(
             ),
             "as_of": datetime.fromisoformat(report["as_of"]),
             "api_path": reverse(f"api-{name.replace('_', '-')}"),
+            **newest_days(request, report, _NEWEST),
             **more,
         },
         status=400 if problem else 200,

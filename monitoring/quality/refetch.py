@@ -283,7 +283,7 @@ def _find(
     is_whole = True
     for state in states:
         pages = 0
-        is_large = _is_large(state, total)
+        is_large = _is_large(state, total, wanted)
         shape = shaping.Shape(
             stream=state.name,
             record_type=state.record_type,
@@ -344,8 +344,13 @@ def _pages(
                 break
 
 
-def _is_large(state: StreamState, total: int) -> bool:
-    return bool(state.cursor_field) and total > _SCANNED
+def _is_large(
+    state: StreamState, total: int, wanted: dict[str, dict[str, Any]]
+) -> bool:
+    """Whether to ask by time: only where the records say when they changed."""
+    dated = sum(row["source_updated_at"] is not None for row in wanted.values())
+    is_dated = bool(state.cursor_field) and 2 * dated > len(wanted)
+    return is_dated and total > _SCANNED
 
 
 def _is_far(record: Any, at: datetime) -> bool:

@@ -86,3 +86,16 @@ def test_active_answer_is_that_of_the_report(
     assert points[-2]["mau"] == 2
     assert points[-1]["is_running"] is True
     assert points[-1]["mau_complete"] is False
+
+
+def test_an_empty_period_leads_to_the_days_with_usage(
+    client: Client, used: Organization, alice: User
+) -> None:
+    client.force_login(alice)
+
+    page = client.get("/usage/active/?from=2020-01-01&to=2020-03-24").content
+
+    newest = (timezone.now() - timedelta(days=1, hours=1)).date()
+    first = newest - timedelta(days=83)
+    assert b"No usage in this period" in page
+    assert f"from={first}&amp;to={newest}".encode() in page
