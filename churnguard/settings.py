@@ -225,6 +225,12 @@ SPECTACULAR_SETTINGS = {
             "contraction",
             "churn",
         ],
+        "ChurnDefinitionKindEnum": [
+            ("subscription", "Subscription ended"),
+            ("inactivity", "No activity"),
+        ],
+        "AnalysisKindEnum": ["daily", "weekly", "monthly"],
+        "AnalysisStatusEnum": ["queued", "running", "completed", "failed"],
         "PeriodEnum": ["day", "week", "month"],
         "RevenueIntervalEnum": ["month", "day"],
     },
