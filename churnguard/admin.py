@@ -45,6 +45,7 @@ from churnguard.models import (
     RunKey,
     Schedule,
     Source,
+    SourceMerge,
     SourceObject,
     StreamNote,
     StreamSequence,
@@ -314,6 +315,11 @@ READ_ONLY: dict[type[models.Model], dict[str, tuple[str, ...]]] = {
         "search_fields": ("external_id", "name", "email", "source__name"),
     },
     IdentityLink: {},
+    SourceMerge: {
+        "list_display": ("loser", "winner", "record_type", "source", "seen_at"),
+        "list_filter": ("record_type",),
+        "search_fields": ("loser", "winner", "source__name", *_TENANT),
+    },
     Person: {
         "list_display": ("public_id", "organization", "created_at"),
         "search_fields": ("public_id", *_TENANT),
