@@ -70,13 +70,17 @@ def list_versions(
         cursor=cursor,
         limit=limit,
     )
-    return [version_body(organization, row) for row in rows], after
+    older: list[ScoreDefinition | None] = [*rows[1:]]
+    if rows:
+        older.append(_before(organization, rows[-1]))
+    return [
+        _version_body(row, before) for row, before in zip(rows, older, strict=True)
+    ], after
 
 
-def version_body(
-    organization: Organization, version: ScoreDefinition
+def _version_body(
+    version: ScoreDefinition, before: ScoreDefinition | None
 ) -> dict[str, Any]:
-    """One version and what it changed."""
     return {
         "segment": version.segment,
         "version": version.version,
@@ -88,8 +92,10 @@ def version_body(
         "note": version.note,
         "spec": completed(version.spec),
         "changes": [
-            {"path": path, "before": before, "after": after}
-            for path, before, after in _changes(organization, version)
+            {"path": path, "before": old, "after": new}
+            for path, old, new in (
+                differences(before.spec, version.spec) if before else []
+            )
         ],
     }
 
@@ -109,19 +115,11 @@ def check_body(check: DefinitionCheck) -> dict[str, Any]:
     }
 
 
-def _changes(
+def _before(
     organization: Organization, version: ScoreDefinition
-) -> list[tuple[str, Any, Any]]:
+) -> ScoreDefinition | None:
     rows = ScoreDefinition.objects.filter(organization=organization)
-    before = (
-        rows.filter(segment=version.segment, version__lt=version.version)
-        .order_by("-version")
-        .first()
-    )
-    if before is None and version.segment:
-        before = (
-            rows.filter(segment="", active_from__lte=version.active_from)
-            .order_by("-version")
-            .first()
-        )
-    return [] if before is None else differences(before.spec, version.spec)
+    found = rows.filter(segment=version.segment, version__lt=version.version)
+    if not found.exists() and version.segment:
+        found = rows.filter(segment="", active_from__lte=version.active_from)
+    return found.order_by("-version").first()

@@ -70,7 +70,7 @@ def work(now: datetime | None = None) -> int:
         return 1
     done = 0
     for version in waiting.filter(announced_at__isnull=True).order_by("pk"):
-        if get_progress(version).pending == 0:
+        if not _waiting(version).exists():
             done += announce(version, at)
     for notice in Notice.objects.filter(
         kind=KIND, resolved_at__isnull=True, created_at__lt=at - SHOWN_FOR
@@ -128,8 +128,12 @@ def get_progress(version: ScoreDefinition) -> Progress:
         return Progress(total, total)
     if version.announced_at is not None:
         return Progress(0, total)
-    waiting = rows.filter(score_stale_at__lte=version.marked_at)
-    return Progress(waiting.count(), total)
+    return Progress(_waiting(version).count(), total)
+
+
+def _waiting(version: ScoreDefinition) -> QuerySet[Customer]:
+    """Those concerned that were marked and have not been scored since."""
+    return concerned(version).filter(score_stale_at__lte=version.marked_at)
 
 
 def announce(version: ScoreDefinition, now: datetime) -> int:

@@ -244,3 +244,6 @@ start(document);
 $$("#toasts [data-toast]").forEach(watchToast);
 // One dialog may ask to be open from the start, e.g. a new API key shown once.
 $$("dialog[data-open]").forEach((dialog) => dialog.showModal());
+
+// A long navigation scrolls by itself: show where we are.
+$(".nav [aria-current=page]")?.scrollIntoView({ block: "nearest" });
