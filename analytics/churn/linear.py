@@ -44,6 +44,8 @@ class SplineBasis:
     """The column holding the straight line of each feature."""
     curved: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
     """Columns that bend a feature's straight line."""
+    bent: NDArray[np.bool_] | None = None
+    """Features that may bend; None for all."""
     roughness: float = 1.0
     """How many times harder a bend is penalised than a straight line."""
 
@@ -81,7 +83,9 @@ class SplineBasis:
             self.linear_columns.append(width)
             column = filled[:, place]
             parts = [_straight(column, knots)]
-            if len(knots) > ONE_HOT_VALUES:
+            if self.bent is not None and not self.bent[place]:
+                pass
+            elif len(knots) > ONE_HOT_VALUES:
                 parts.append(_spline(column, knots))
             elif len(knots) > 2:
                 parts.append((column[:, None] == knots[None, :]).astype(np.float64))

@@ -31,6 +31,10 @@ SMALL_SAMPLE_STRENGTH = 100.0
 INNER_FOLDS = 5
 BAGS = 4
 RACE_FOLDS = 2
+RACE_ROWS = 60_000
+MANY_CELLS = 1_500_000
+"""Larger tables need fewer held-out folds and fewer seeds for the same certainty."""
+MOST_CELLS = 4_000_000
 
 
 @dataclass(slots=True)
@@ -210,7 +214,10 @@ def _blended(
     candidates: Sequence[trees.Shape],
     with_pairs: bool,
 ) -> ChurnModel:
-    folds = folds or stratified_folds(y, count=INNER_FOLDS, seed=seed)
+    if folds is None:
+        folds = stratified_folds(y, count=INNER_FOLDS, seed=seed)
+        folds = folds[:2] if x.size > MANY_CELLS else folds
+    bags = 1 if x.size > MOST_CELLS else min(bags, 2) if x.size > MANY_CELLS else bags
     rows = np.concatenate([held for _, held in folds])
     parts = ridges.parts(x, y, prior, folds, groups)
     found = ridges.choose(parts)
@@ -225,7 +232,7 @@ def _blended(
     shapes: list[trees.Shape] = []
     rival: FloatArray | None = None
     for shape in candidates:
-        if len(y) > shape.most_rows:
+        if len(y) > shape.most_rows or x.size > shape.most_cells:
             continue
         z = _trees_held_out(x, y, folds, shape, seed, rival)
         if z is None:
@@ -266,6 +273,7 @@ def _trees_held_out(
     """Held-out log-odds in fold order; None once it has clearly lost to the rival."""
     blocks: list[FloatArray] = []
     for number, (train, held) in enumerate(folds, start=1):
+        train = train[trees.sample_rows(len(train), RACE_ROWS, seed=seed)]
         forest = trees.grow(shape, x[train], y[train], seed=seed, bags=1)
         blocks.append(forest.log_odds(x[held]))
         if rival is not None and number == RACE_FOLDS < len(folds):

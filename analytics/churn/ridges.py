@@ -20,6 +20,9 @@ STRENGTHS = (3000.0, 1000.0, 300.0, 100.0, 30.0, 10.0, 3.0)
 """Tried from strong to weak, until held-out log-loss has risen twice."""
 ROUGHNESSES = (1.0, 10.0, 100.0)
 MAX_ROWS = 60_000
+MOST_BENT = 120
+"""Features with bends, those that go with the outcome best; the rest stay straight."""
+MOST_FEATURES = 500
 CHOOSE_ROWS = 20_000
 """Enough rows to tell one ridge strength from another."""
 
@@ -45,12 +48,15 @@ class HeldOut:
 class SplineRidge:
     """A fitted ridge on spline columns and, if any, products of two features."""
 
+    columns: IntArray
+    """The features it looks at."""
     basis: SplineBasis
     ridge: Ridge
     pairs: PairBasis | None = None
 
     def log_odds(self, features: FloatArray) -> FloatArray:
         """Log-odds (n,) at the mean of the group offsets."""
+        features = features[:, self.columns]
         design = self.basis.transform(features)
         if self.pairs is not None:
             design = np.hstack([design, self.pairs.transform(features)])
@@ -100,17 +106,19 @@ def parts(
     made = []
     for train, held in folds:
         rows = train[trees.sample_rows(len(train), CHOOSE_ROWS, seed=0)]
-        basis = SplineBasis().fit(x[rows])
+        columns, bent = _screen(x[rows], y[rows])
+        seen, held_seen = x[np.ix_(rows, columns)], x[np.ix_(held, columns)]
+        basis = SplineBasis(bent=bent).fit(seen)
         made.append(
             Part(
-                x[rows],
-                x[held],
-                basis.transform(x[rows]),
-                basis.transform(x[held]),
+                seen,
+                held_seen,
+                basis.transform(seen),
+                basis.transform(held_seen),
                 y[rows],
                 y[held],
                 basis.curved,
-                _design_prior(basis, prior),
+                _design_prior(basis, prior, columns),
                 None if groups is None else _recoded(groups[rows]),
                 None if groups is None else groups[held],
             )
@@ -165,15 +173,17 @@ def fit(
 ) -> SplineRidge:
     """The ridge on all rows, or on an even sample of 60,000."""
     x, y, codes = _sample(x, y, groups)
-    basis = SplineBasis(roughness=choice.roughness).fit(x)
+    columns, bent = _screen(x, y)
+    seen = x[:, columns]
+    basis = SplineBasis(roughness=choice.roughness, bent=bent).fit(seen)
     ridge = fit_ridge(
-        basis.transform(x),
+        basis.transform(seen),
         y,
         strength=choice.strength,
-        prior=_design_prior(basis, prior),
+        prior=_design_prior(basis, prior, columns),
         groups=codes,
     )
-    return SplineRidge(basis, ridge)
+    return SplineRidge(columns, basis, ridge)
 
 
 def fit_pairs(
@@ -186,12 +196,13 @@ def fit_pairs(
     """The same with products of two features that explain what it leaves over."""
     x, y, codes = _sample(x, y, groups)
     alone = fit(choice, x, y, prior, codes)
-    design = alone.basis.transform(x)
+    seen = x[:, alone.columns]
+    design = alone.basis.transform(seen)
     residual = y - expit(_at_own_level(alone.ridge, design, codes))
-    pairs = PairBasis().fit(x, residual)
-    target = _design_prior(alone.basis, prior)
-    ridge = _fit_with(pairs, x, design, y, target, codes, choice)
-    return SplineRidge(alone.basis, ridge, pairs)
+    pairs = PairBasis().fit(seen, residual)
+    target = _design_prior(alone.basis, prior, alone.columns)
+    ridge = _fit_with(pairs, seen, design, y, target, codes, choice)
+    return SplineRidge(alone.columns, alone.basis, ridge, pairs)
 
 
 def _fit_with(
@@ -239,9 +250,32 @@ def _sample(
     return x[rows], y[rows], None if groups is None else _recoded(groups[rows])
 
 
-def _design_prior(basis: SplineBasis, prior: list[float]) -> FloatArray:
+def _screen(x: FloatArray, y: FloatArray) -> tuple[IntArray, NDArray[np.bool_] | None]:
+    """Which features to use and which of them may bend; all of a table of usual width.
+
+    Ranked by how well the value, or its distance from the mean, goes with the outcome.
+    """
+    width = x.shape[1]
+    if width <= MOST_BENT:
+        return np.arange(width), None
+    known = np.isfinite(x)
+    count = np.maximum(known.sum(axis=0), 1)
+    z = np.where(known, x, 0.0)
+    z = np.where(known, z - z.sum(axis=0) / count, 0.0)
+    z /= np.maximum(np.sqrt((z * z).mean(axis=0)), 1e-300)
+    left = y - y.mean()
+    pull = np.maximum(np.abs(left @ z), np.abs(left @ np.minimum(z * z, 9.0)))
+    pull = np.maximum(pull, np.abs(left @ known))
+    order = np.argsort(-pull, kind="stable")
+    columns = np.sort(order[:MOST_FEATURES])
+    return columns, np.isin(columns, order[:MOST_BENT])
+
+
+def _design_prior(
+    basis: SplineBasis, prior: list[float], columns: IntArray
+) -> FloatArray:
     target = np.zeros(len(basis.means))
-    target[basis.linear_columns] = prior
+    target[basis.linear_columns] = np.array(prior)[columns]
     return target
 
 

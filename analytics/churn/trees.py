@@ -32,12 +32,14 @@ class Shape:
     rows_per_leaf: int
     most_rows: int = 1 << 40
     """Not tried above this many training rows: too slow or too large there."""
+    most_cells: int = 1 << 60
+    """The same for rows times columns."""
 
 
 SHAPES = (
     Shape("small_boosted", 150, 8, 0.06, 0.3, 20),
     Shape("deep_boosted", 300, 16, 0.06, 0.3, 8),
-    Shape("random", 200, 0, 0.0, 0.5, 2, most_rows=30_000),
+    Shape("random", 200, 0, 0.0, 0.5, 2, most_rows=30_000, most_cells=1_500_000),
 )
 LEAN = SHAPES[:1]
 """For scoring very many customers; costs a little accuracy on bent data."""

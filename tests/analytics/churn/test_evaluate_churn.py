@@ -121,6 +121,103 @@ def test_bad_files_give_a_sentence(tmp_path: Path, text: str, told: str) -> None
         call_command("evaluate_churn", "--static", str(path), "--target", "left")
 
 
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (
+            ["--static", "x.csv", "--target", "y", "--customer", "c"],
+            "--customer cannot",
+        ),
+        (["--static", "x.csv"], "needs --target"),
+        (
+            [
+                "--events",
+                "x.csv",
+                "--customer",
+                "c",
+                "--time",
+                "t",
+                "--horizon-days",
+                "0",
+            ],
+            "must be at least 1",
+        ),
+    ],
+)
+def test_senseless_arguments_exit_with_two(args: list[str], told: str) -> None:
+    with pytest.raises(CommandError, match=told) as raised:
+        call_command("evaluate_churn", *args)
+    assert raised.value.returncode == 2
+
+
+def test_json_is_one_object_even_where_nothing_could_be_measured(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "small.csv"
+    path.write_text("x,left\n1,yes\n2,no\n")
+    out = StringIO()
+    with pytest.raises(CommandError) as raised:
+        call_command(
+            "evaluate_churn", "--static", str(path), "--target", "left", "--json",
+            stdout=out,
+        )  # fmt: skip
+    made = json.loads(out.getvalue())
+
+    assert raised.value.returncode == 1
+    assert set(made) >= FIGURES | {"cutoffs", "dropped"}
+    assert all(made[figure] is None for figure in FIGURES)
+    assert made["code"] == "not_enough_outcomes"
+    assert made["error"].startswith("Not enough outcomes: 1 churned and 1 stayed")
+
+
+def test_a_cancellation_date_is_left_out_with_an_alarm(tmp_path: Path) -> None:
+    x, y = made_up_table(180)
+    lines = ["a,ended,left"] + [
+        f"{row[0]:.3f},{'2024-01-02' if left else ''},{int(left)}"
+        for row, left in zip(x, y, strict=True)
+    ]
+    path = tmp_path / "leak.csv"
+    path.write_text("\n".join(lines))
+    made = _evaluate("--static", str(path), "--target", "left")
+
+    assert made["auc"] < 0.9
+    assert made["dropped"] == {
+        "ended": "leak: filled for one outcome and blank for the other"
+    }
+    alarm = "Leakage alarm: left out because they tell the outcome: ended."
+    assert made["notes"][-1] == alarm
+
+
+def test_rows_of_one_customer_stay_in_one_fold(tmp_path: Path) -> None:
+    x, y = made_up_table(110)
+    lines = ["customer_id,a,left"] + [
+        f"{1000 + n},{row[0]:.3f},{int(left)}"
+        for n, (row, left) in enumerate(zip(x, y, strict=True))
+        for _ in range(2)
+    ]
+    path = tmp_path / "panel.csv"
+    path.write_text("\n".join(lines))
+    made = _evaluate("--static", str(path), "--target", "left", "--id", "customer_id")
+
+    assert made["rows"] == 220
+    assert all(fold["rows"] % 2 == 0 for fold in made["folds"])
+    assert "110 rows repeat a customer" in " ".join(made["notes"])
+
+
+def test_cutoffs_that_are_not_possible_are_said_plainly(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("\n".join([*made_up_events(150, 110), "c1,2099-01-01,5"]))
+    made = _evaluate(
+        "--events", str(path), "--customer", "customer", "--time", "day",
+        "--horizon-days", "14",
+    )  # fmt: skip
+
+    assert 1 <= len(made["cutoffs"]) < 7
+    assert made["notes"][0] == "1 rows are dated after today: left out."
+    told = f"7 cutoffs were asked for; the log's 110 days allow {len(made['cutoffs'])}"
+    assert made["notes"][1].startswith(told)
+
+
 def test_it_runs_in_a_fresh_checkout_without_any_server(tmp_path: Path) -> None:
     keep = {"PATH": os.environ["PATH"], "CHURNGUARD_HOME": str(tmp_path)}
     command = [sys.executable, "manage.py", "evaluate_churn"]

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from scipy.special import expit
 
-from analytics.churn import blend, linear, metrics, model, trees
+from analytics.churn import blend, linear, metrics, model, pairs, ridges, trees
+from analytics.churn.threads import limited_threads
 from churnguard.errors import ConfigError
 from tests.analytics.churn.data import made_up_table
 
 NAMES = ("a", "b", "c", "d", "e")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    with limited_threads():
+        yield
 
 
 def test_the_ladder_follows_the_number_of_churners() -> None:
@@ -147,3 +156,57 @@ def test_trees_survive_blank_and_constant_columns(shape: trees.Shape) -> None:
     log_odds = forest.log_odds(x)
     assert np.isfinite(log_odds).all()
     assert metrics.auc(y, log_odds) > 0.7
+
+
+def test_products_of_two_features_are_found_and_pay() -> None:
+    random = np.random.default_rng(8)
+    x = random.normal(size=(3000, 6))
+    y = (random.random(3000) < expit(1.5 * x[:, 1] * x[:, 4] - 1)).astype(float)
+    residual = y - y.mean()
+    found = pairs.PairBasis().fit(x, residual)
+    folds = ridges.parts(
+        x, y, [0.0] * 6, model.stratified_folds(y, count=2, seed=0), None
+    )
+    alone = ridges.choose(folds)
+    paired = ridges.pairs_held_out(folds, alone.choice)
+    held = np.concatenate([part.held_y for part in folds])
+
+    assert (int(found.first[0]), int(found.second[0])) == (1, 4)
+    assert paired is not None
+    assert metrics.auc(held, paired) > metrics.auc(held, alone.log_odds) + 0.1
+
+
+def test_a_straight_world_gets_a_straight_ridge_and_a_bent_one_bends() -> None:
+    random = np.random.default_rng(9)
+    x = random.normal(size=(1500, 5))
+    chosen = []
+    for z in (x @ [1.0, -1.0, 0.5, 0.5, 0.2], 3 * np.cos(2 * x[:, 0])):
+        y = (random.random(1500) < expit(z)).astype(float)
+        folds = model.stratified_folds(y, count=3, seed=0)
+        parts = ridges.parts(x, y, [0.0] * 5, folds, None)
+        chosen.append(ridges.choose(parts).choice.roughness)
+
+    assert chosen[0] > chosen[1] == 1.0
+
+
+def test_wide_tables_keep_the_features_that_go_with_the_outcome() -> None:
+    random = np.random.default_rng(10)
+    x = random.normal(size=(400, 700))
+    y = (random.random(400) < expit(2 * x[:, 650] + x[:, 3] ** 2 - 1)).astype(float)
+    fitted = ridges.fit(ridges.Choice(300.0, 1.0), x, y, [0.0] * 700, None)
+
+    assert len(fitted.columns) == ridges.MOST_FEATURES
+    assert {3, 650} <= set(fitted.columns)
+    assert fitted.basis.bent is not None
+    assert fitted.basis.bent.sum() == ridges.MOST_BENT
+    assert np.isfinite(fitted.log_odds(x)).all()
+
+
+def test_noise_gets_the_base_rate() -> None:
+    random = np.random.default_rng(11)
+    x = random.normal(size=(400, 4))
+    y = (np.arange(400) % 5 == 0).astype(float)
+    p = model.fit(x, y, feature_names=NAMES[:4]).probabilities(x)
+
+    assert p.std() < 0.03
+    assert p.mean() == pytest.approx(0.2, abs=0.01)
