@@ -18,20 +18,18 @@ def active_days(days: int) -> str:
     first = f"(%(seg_today)s::date - {days - 1} - w.base_day + 1)"
     last = "(%(seg_today)s::date - w.base_day + 1)"
     slice_sql = f"w.days[greatest(1, {first}):{last}]"
+    # The inner count runs for customers with several windows alone, and those are few.
     return (
-        "SELECT g.customer_id, "
-        "CASE WHEN g.windows = 1 THEN g.n ELSE several.n END AS n "
-        "FROM (SELECT s.customer_id, count(*) AS windows, "
-        f"max(cardinality(array_remove({slice_sql}, 0))) AS n "
+        "SELECT s.customer_id, CASE WHEN count(*) = 1 "
+        f"THEN max(cardinality(array_remove({slice_sql}, 0))) ELSE ("
+        "SELECT count(DISTINCT w.base_day + u.i::int) FROM cg_customer_source o "
+        "JOIN cg_usage_window w ON w.customer_source_id = o.id "
+        "CROSS JOIN LATERAL unnest(w.days) WITH ORDINALITY u (n, i) "
+        "WHERE o.customer_id = s.customer_id AND u.n > 0 "
+        f"AND u.i BETWEEN {first} AND {last}) END AS n "
         "FROM cg_usage_window w "
         "JOIN cg_customer_source s ON s.id = w.customer_source_id "
-        "WHERE w.organization_id = %(seg_org)s GROUP BY 1) g "
-        "CROSS JOIN LATERAL (SELECT count(DISTINCT w.base_day + u.i::int) AS n "
-        "FROM cg_customer_source s "
-        "JOIN cg_usage_window w ON w.customer_source_id = s.id "
-        "CROSS JOIN LATERAL unnest(w.days) WITH ORDINALITY u (n, i) "
-        "WHERE s.customer_id = g.customer_id AND g.windows > 1 AND u.n > 0 "
-        f"AND u.i BETWEEN {first} AND {last}) several"
+        "WHERE w.organization_id = %(seg_org)s GROUP BY s.customer_id"
     )
 
 

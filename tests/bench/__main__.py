@@ -19,6 +19,7 @@ BENCHES: dict[str, tuple[list[str], list[str]]] = {
     "event_to_socket": (["200"], ["10", "0", "2000"]),
     "trend": (["10000000"], ["100000"]),
     "health": (["100000"], ["5000"]),
+    "segments": (["100000"], ["5000"]),
     "fanout": (["1000", "8", "5"], ["200", "4", "1"]),
     "churn_speed": (
         ["--customers", "100000", "--score-rows", "1000000"],
