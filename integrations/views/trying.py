@@ -35,7 +35,11 @@ def preview_of(
         )
     for row in seen["rows"]:
         row["text"] = _short(row["raw"])
-        row["pairs"] = list((row["record"] or {}).items())
+        row["pairs"] = [
+            (name, value)
+            for name, value in (row["record"] or {}).items()
+            if value not in ("", False, {}, [])
+        ]
     for sent in seen["requests"]:
         sent["body_text"] = "" if sent["body"] is None else _short(sent["body"])
     if not seen["ok"]:

@@ -20,6 +20,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,10 +119,17 @@ def server(django_db_setup: None) -> Iterator[str]:
     Rows must be committed to be seen there: use `transactional_db` (the `signed_in`
     fixture does).
     """
+    with serving_web() as address:
+        yield address
+
+
+@contextmanager
+def serving_web(**more: str) -> Iterator[str]:
+    """A web process with `more` in its environment; its address."""
     port = _free_port()
     address = f"http://127.0.0.1:{port}"
-    environment = server_environment()
-    log = Path(environment["CHURNGUARD_HOME"]) / "browser-web.log"
+    environment = server_environment() | more
+    log = Path(environment["CHURNGUARD_HOME"]) / f"browser-web-{port}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
