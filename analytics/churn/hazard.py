@@ -19,6 +19,8 @@ from churnguard.errors import ConfigError
 FloatArray = NDArray[np.float64]
 
 STRENGTH = 10.0
+NEWTON_STEPS = 12
+MOST_MOVE = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,37 @@ class Hazard:
         """
         survival = self.survival(features, tenure_months, months=months)
         return np.asarray(survival.sum(axis=1), dtype=np.float64)
+
+    def anchored_months(
+        self,
+        features: FloatArray,
+        tenure_months: ArrayLike,
+        *,
+        months: int,
+        within: float,
+        probabilities: ArrayLike,
+    ) -> FloatArray:
+        """As `expected_months`, of a hazard whose log-odds are moved per customer so
+        that the chance to churn in the first `within` months (at most `months`, parts
+        of a month by a constant rate) is its calibrated probability (n,).
+
+        Newton's method on the log of survival, which is concave in the move: from the
+        second step on it closes in from one side.
+        """
+        hazard = self.monthly(features, tenure_months, months=months)
+        p = np.clip(np.asarray(probabilities, dtype=np.float64), 1e-9, 1 - 1e-9)
+        z = np.log(np.clip(hazard, 1e-9, 1 - 1e-9))
+        z -= np.log1p(-np.clip(hazard, 1e-9, 1 - 1e-9))
+        part = np.clip(within - np.arange(months), 0.0, 1.0)
+        first = z[:, part > 0]
+        part = part[part > 0]
+        move = np.zeros(len(z))
+        for _ in range(NEWTON_STEPS):
+            now = first + move[:, None]
+            miss = -np.logaddexp(0.0, now) @ part - np.log1p(-p)
+            move += np.clip(miss / (expit(now) @ part), -MOST_MOVE, MOST_MOVE)
+        stays = -np.logaddexp(0.0, z + move[:, None])
+        return np.asarray(np.exp(np.cumsum(stays, axis=1)).sum(axis=1))
 
 
 def person_months(

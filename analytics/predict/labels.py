@@ -194,9 +194,9 @@ def describe(label: LabelDefinition) -> str:
         )
     what = "use" if not label.qualifying else " or ".join(label.qualifying)
     if label.inactivity_days == label.horizon_days:
-        return f"no {what} for {label.horizon_days} days"
+        return f"there is no {what} for {label.horizon_days} days"
     return (
-        f"{label.inactivity_days} days in a row without {what}, within "
+        f"there are {label.inactivity_days} days in a row without {what} within "
         f"{label.horizon_days} days"
     )
 

@@ -110,11 +110,16 @@ def score_organization(row: ModelVersion, now: datetime) -> int:
 
 
 def expected_months(loaded: Loaded, z: FloatArray) -> FloatArray | None:
-    """Expected months until leaving, counting at most 12 (n,); None without one."""
+    """Expected months until leaving, counting at most 12 (n,), by hazards that agree
+    with the probability of the horizon; None without a hazard."""
     if loaded.hazard is None or not len(z):
         return None
-    return loaded.hazard.expected_months(
-        z[:, None], np.zeros(len(z), dtype=np.int64), months=MONTHS
+    return loaded.hazard.anchored_months(
+        z[:, None],
+        np.zeros(len(z), dtype=np.int64),
+        months=MONTHS,
+        within=min(loaded.row.label.horizon_days / 30.4375, MONTHS),
+        probabilities=expit(z),
     )
 
 

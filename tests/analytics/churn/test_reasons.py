@@ -154,3 +154,33 @@ def test_leakage_alarm_names_the_feature_that_knows() -> None:
     assert list(alarm.suspects) == ["ended_at"]
     assert "ended_at" in alarm.sentence
     assert leakage.check(y, random.random(500), x, ("ended_at", "noise")) is None
+
+
+def test_anchored_hazard_agrees_with_the_probability_of_the_horizon() -> None:
+    random = np.random.default_rng(3)
+    risk = random.normal(size=(400, 1))
+    monthly = 1 / (1 + np.exp(3 - risk[:, 0]))
+    lived = np.minimum(random.geometric(monthly), 12)
+    fitted = hazard.fit_hazard(risk, lived, (random.random(400) < 0.7).astype(float))
+    p = np.array([1e-6, 0.05, 0.45, 0.9, 0.999])
+
+    def months(within: float) -> np.ndarray:
+        return fitted.anchored_months(
+            np.linspace(-2, 2, 5)[:, None], np.zeros(5), months=12, within=within,
+            probabilities=p,
+        )  # fmt: skip
+
+    # Over the whole year the year's loss is given: nobody can stay longer than that.
+    whole = months(12.0)
+    assert (whole[1:] < whole[:-1]).all()
+    assert whole[0] == pytest.approx(12, abs=1e-3)
+    # Half lost in three months leaves more than one and a half of them.
+    three = months(3.0)
+    assert three[2] > 3 * 0.55
+    assert (np.diff(three) < 0).all()
+    flat = hazard.Hazard(fitted.basis, fitted.ridge, 0.0)
+    told = flat.anchored_months(
+        np.zeros((1, 1)), [0], months=12, within=2.5, probabilities=[0.5]
+    )
+    # A constant hazard that halves in 2.5 months: sum of 2 ** (-m / 2.5).
+    assert told[0] == pytest.approx(sum(2 ** (-m / 2.5) for m in range(1, 13)))

@@ -234,7 +234,7 @@ def test_page_tries_and_keeps(client: Client, alice: User, past: Organization) -
     client.post(f"{PAGE}save/", given)
     after = client.get(PAGE).content.decode()
 
-    assert "30 days in a row without open, within 60 days" in tried
+    assert "there are 30 days in a row without open within 60 days" in tried
     assert "Keep it and train by it" in tried
     assert wrong.status_code == 400
     assert "Days in a row without activity: at most the horizon." in (
