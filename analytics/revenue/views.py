@@ -108,6 +108,12 @@ def _page(
             ],
             "recognition": recognition,
             "earned_rows": recognition["periods"][::-1],
+            "has_earned": any(
+                value
+                for row in recognition["periods"]
+                for name, value in row.items()
+                if name.endswith("_minor")
+            ),
             "behind": behind,
             "behind_summary": _summary(behind),
             "chart": _chart(answer),

@@ -10,7 +10,7 @@ import pytest
 from django.core.cache import cache
 from playwright.sync_api import Page, expect
 
-from churnguard.records import CustomerRecord
+from churnguard.records import ContactRecord, CustomerRecord
 from tests.analytics.identity.test_resolve import settle, write
 
 pytestmark = pytest.mark.browser
@@ -61,6 +61,55 @@ def test_a_person_merges_and_undoes(
     axe(page)
     dialog.get_by_role("button", name="Merge").click()
     expect(panel).to_contain_text("Decisions of people")
+
+
+def test_people_of_an_account_and_who_says_what(
+    page: Page,
+    signed_in: Callable[..., str],
+    transactional_db: None,
+    org: Any,
+    alice: Any,
+    axe: Callable[[Page], None],
+    reflows: Callable[..., None],
+) -> None:
+    cache.clear()
+    write(org, "crm", CustomerRecord(external_id="3", name="Acme"))
+    ann = {"name": "Ann Lee", "email": "ann@acme.example"}
+    write(org, "crm", ContactRecord(external_id="c", customer_id="3", **ann))
+    write(org, "desk", ContactRecord(external_id="d", email="Ann@acme.example"))
+    for number in ("1", "2"):
+        twin = {"email": "bob@acme.example", "name": f"Bob {number}"}
+        write(org, "crm", ContactRecord(external_id=number, customer_id="3", **twin))
+    settle()
+    server = signed_in(alice)
+
+    page.goto(f"{server}/identity/")
+    expect(page.get_by_role("heading", name="bob@acme.example")).to_be_visible()
+    axe(page)
+    page.get_by_role("button", name="Different", exact=False).first.click()
+    expect(page.get_by_text("bob@acme.example")).to_have_count(0)
+
+    page.goto(f"{server}/customers/crm:3/")
+    people = page.locator("#people")
+    expect(people.get_by_role("row")).to_have_count(4)
+    axe(page)
+    reflows(page)
+    people.get_by_role("link", name="Ann Lee").click()
+    sources = page.locator("#sources")
+    expect(sources).to_contain_text("Only crm says it.")
+    axe(page)
+    reflows(page)
+    _shot(page, "person")
+
+    panel = page.locator("#identities")
+    panel.get_by_role("button", name="Split off").last.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Type").fill("d")
+    dialog.get_by_role("button", name="Split off").click()
+    expect(panel).to_contain_text("Decisions of people")
+    panel.get_by_role("button", name="Undo").click()
+    expect(panel).not_to_contain_text("Decisions of people")
+    expect(panel.get_by_role("button", name="Split off")).to_have_count(2)
 
 
 def _shot(page: Page, name: str) -> None:

@@ -80,7 +80,7 @@ def test_quality_is_accessible_and_leads_to_the_rows(
 
     page.goto(f"{home}/quality/?days=90&source=billing")
     page.get_by_label("Lowest score").fill("95")
-    page.get_by_role("button", name="Save thresholds").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_label("Lowest score")).to_have_value("95")
     page.get_by_role("button", name="Measure now").click()
     expect(page.get_by_text("A measurement was asked for.")).to_be_visible()
