@@ -10,9 +10,9 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import queue
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -28,6 +28,11 @@ log = logging.getLogger(__name__)
 THREADS = 2
 _GROUP_RECORDS = 10_000
 _GROUP_REQUESTS = 500
+_SECOND_FROM = 50
+"""Waiting records from which on a second thread joins in. A commit of few costs nearly
+as much as one of many, so what comes in during one had better wait for its end."""
+_PATIENCE_S = 0.1
+"""But not for the end of a commit that lasts longer: it may be waiting for a lock."""
 _MOST_WAITING_RECORDS = 150_000
 _MOST_WAITING_BYTES = 128 * 1024 * 1024
 _MOST_WAITING_REQUESTS = 5_000
@@ -91,7 +96,11 @@ class Committer:
 
     def __init__(self, threads: int = THREADS) -> None:
         self._count = threads
-        self._queue: queue.SimpleQueue[list[Submission] | None] = queue.SimpleQueue()
+        self._queue: deque[list[Submission]] = deque()
+        self._queued_records = 0
+        self._committing = 0
+        self._since = 0.0
+        self._turn = threading.Condition(threading.Lock())
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._closing = False
@@ -105,7 +114,11 @@ class Committer:
 
     def hand_over(self, admitted: list[Submission]) -> None:
         """Queue what has been admitted, each submission once."""
-        self._queue.put(admitted)
+        with self._turn:
+            self._queue.append(admitted)
+            self._queued_records += sum(each.decoded.count for each in admitted)
+            if self._is_due():
+                self._turn.notify()
 
     def admit(self, submission: Submission) -> None:
         """Count it in; `hand_over` has to follow. Raises as `submit` does."""
@@ -138,8 +151,8 @@ class Committer:
         with self._lock:
             threads, self._threads = self._threads, []
             self._closing = True
-        for _thread in threads:
-            self._queue.put(None)
+        with self._turn:
+            self._turn.notify_all()
         for thread in threads:
             thread.join(timeout_s)
         with self._lock:
@@ -152,37 +165,51 @@ class Committer:
             thread = threading.Thread(
                 target=self._run, name=f"ingest-{number}", daemon=True
             )
-            thread.start()
             self._threads.append(thread)
+            thread.start()
 
     def _run(self) -> None:
         store = Store()
-        while True:
-            group, is_last = self._take()
-            if group:
-                self._commit(store, group)
-            if is_last:
-                store.close()
-                return
-
-    def _take(self) -> tuple[list[Submission], bool]:
-        """What waits, up to a group's size; and whether this thread is to stop."""
-        group: list[Submission] = []
-        first = self._queue.get()
-        if first is None:
-            return group, True
-        group += first
-        records = sum(each.decoded.count for each in first)
-        while records < _GROUP_RECORDS and len(group) < _GROUP_REQUESTS:
+        while group := self._take():
             try:
-                more = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if more is None:
-                return group, True
-            group += more
-            records += sum(each.decoded.count for each in more)
-        return group, False
+                self._commit(store, group)
+            finally:
+                with self._turn:
+                    self._committing -= 1
+        store.close()
+
+    def _take(self) -> list[Submission]:
+        """What waits, up to a group's size; empty when this thread is to stop."""
+        group: list[Submission] = []
+        records = 0
+        with self._turn:
+            while not self._is_due():
+                if threading.current_thread() not in self._threads:
+                    return group
+                self._turn.wait(_PATIENCE_S)
+            while (
+                self._queue
+                and records < _GROUP_RECORDS
+                and len(group) < _GROUP_REQUESTS
+            ):
+                bundle = self._queue.popleft()
+                records += sum(each.decoded.count for each in bundle)
+                group += bundle
+            self._queued_records -= records
+            self._committing += 1
+            self._since = time.monotonic()
+            if self._is_due():
+                self._turn.notify()
+        return group
+
+    def _is_due(self) -> bool:
+        """Whether a thread that waits should take a group now."""
+        return bool(self._queue) and (
+            not self._committing
+            or self._queued_records >= _SECOND_FROM
+            or self._closing
+            or time.monotonic() - self._since >= _PATIENCE_S
+        )
 
     def _commit(self, store: Store, group: list[Submission]) -> None:
         wanted = [each for each in group if not each.cancelled]

@@ -147,14 +147,16 @@ class Store:
         self, conn: psycopg.Connection[Any], group: Sequence[Submission]
     ) -> list[Receipt]:
         lots, members = self._lots(conn, group)
-        if len(lots) == 1:
+        is_fresh = self._expects_new_events(lots)
+        if len(lots) == 1 and not is_fresh:
             result = load.write_small(conn, lots[0], known=self._known)
             if result is not None:
+                self._remember([result])
                 return [receipt for _n, receipt in _share(result, group, members[0])]
         try:
             for lot in lots:
                 load.prepare(conn, lot.items)
-            results = self._write_lots(conn, lots)
+            results = self._write_lots(conn, lots, is_fresh=is_fresh)
         except BaseException:
             self._known.rollback()
             raise
@@ -167,22 +169,28 @@ class Store:
         return [receipts[number] for number in range(len(group))]
 
     def _write_lots(
-        self, conn: psycopg.Connection[Any], lots: Sequence[Lot]
+        self, conn: psycopg.Connection[Any], lots: Sequence[Lot], *, is_fresh: bool
     ) -> list[LoadResult]:
         results = None
-        if (
-            self._groups_without_repeats >= _HOPEFUL_AFTER
-            and sum(len(lot.items) for lot in lots) >= load.LEAST_FRESH
-        ):
+        if is_fresh:
             results = load.write_fresh(conn, lots, known=self._known)
         if results is None:
             with conn.transaction():
                 results = load.write_lots(conn, lots, known=self._known)
+        self._remember(results)
+        return results
+
+    def _expects_new_events(self, lots: Sequence[Lot]) -> bool:
+        return (
+            self._groups_without_repeats >= _HOPEFUL_AFTER
+            and sum(len(lot.items) for lot in lots) >= load.LEAST_FRESH
+        )
+
+    def _remember(self, results: Sequence[LoadResult]) -> None:
         if any(result.duplicate or result.errors for result in results):
             self._groups_without_repeats = 0
         else:
             self._groups_without_repeats += 1
-        return results
 
     def _lots(
         self, conn: psycopg.Connection[Any], group: Sequence[Submission]

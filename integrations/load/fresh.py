@@ -20,7 +20,7 @@ from integrations.load.events import PreparedEvent
 from integrations.load.lots import LoadResult, Lot
 from integrations.load.talk import Talk
 
-LEAST = 200
+LEAST = 50
 """Events from which on this is the faster way."""
 
 _LINE = """

@@ -140,6 +140,25 @@ def test_what_waits_together_is_one_ledger_line_per_source(
     assert [(e.index, e.code) for e in errors[3]] == [(0, "event_id_conflict")]
 
 
+def test_a_commit_that_hangs_does_not_hold_up_what_comes_later(
+    shop: Organization,
+) -> None:
+    writer = Committer(threads=2)
+    release, _held = hold_writer(writer, shop)
+    now = datetime.now(UTC)
+    body = as_bytes(event("later"))
+    decoded = decode(body, ndjson=False, received_at=now, max_records=1)
+    later = Waiting()
+    try:
+        writer.submit(Submission(shop.pk, "", "web", decoded, len(body), now, later))
+
+        assert receipts([later]) == [(1, 0, 0)]
+    finally:
+        release()
+        writer.drain()
+    assert not writer.state.running
+
+
 def test_large_groups_are_stored_once_whatever_they_repeat(
     submit: Submit, shop: Organization
 ) -> None:
