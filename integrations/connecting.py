@@ -67,6 +67,7 @@ def opened_with(
     texts = credentials.secret_texts(secrets)
     client = Client(
         adapter=cls.name,
+        title=cls.label,
         secrets=texts,
         guard=Guard(
             allow_private=tuple(django_settings.INTEGRATION_ALLOW_PRIVATE_HOSTS)

@@ -45,7 +45,8 @@ def utc_now() -> datetime:
 class Client:
     """A connection's HTTP client; thread-safe, cheap to vary with `using`.
 
-    adapter: provider name; chooses the rate-limit dialect and labels metrics.
+    adapter: provider name; chooses the rate-limit dialect and labels metrics. title:
+    its name in sentences.
     base_url: address that paths are appended to, or a function (an instance address
     that comes with the token). auth: a hook of `integrations.http.auth`, applied only
     at base_url's origin (everywhere if base_url is empty). refresh: called once per
@@ -56,6 +57,7 @@ class Client:
     """
 
     adapter: str = ""
+    title: str = ""
     base_url: str | Callable[[], str] = ""
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     auth: AuthHook | None = None
@@ -161,7 +163,8 @@ class Client:
     @property
     def label(self) -> str:
         """The provider's name in sentences."""
-        return self.adapter.replace("_", " ").capitalize() or "The service"
+        named = self.title or self.adapter.replace("_", " ").capitalize()
+        return named or "The service"
 
     @property
     def origin(self) -> str:

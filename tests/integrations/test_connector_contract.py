@@ -74,6 +74,8 @@ def test_check_with_refused_credentials_is_a_sentence_for_a_person(
 
     assert (found.ok, found.code) == (False, "authentication_failed")
     assert len(found.sentence) > 20
+    # By the name people know it by.
+    assert connectors.get(bench.fake.name).label in found.sentence
     assert CANARY not in found.sentence
 
 
@@ -169,6 +171,24 @@ def test_an_expired_token_is_renewed_in_the_middle_of_a_read(bench: Bench) -> No
     assert bench.rows() == bench.stored_ids(ids)
     # The renewed (and rotated) tokens were kept: nothing has to be renewed again.
     assert bench.sync("full").status == "completed"
+
+
+def test_an_access_that_ends_between_two_pages_is_renewed(bench: Bench) -> None:
+    need(bench, "refresh")
+    ids = bench.fake.seed(25)
+    bench.server.fail(
+        "reply", bench.fake.list_path, response=bench.fake.unauthorized(), after=1
+    )
+    run = runs.start(bench.integration, mode="full", streams=[bench.fake.stream])
+
+    bench.work(run)
+
+    part = RunStream.objects.get(run=run)
+    assert (run.status, part.error_detail) == ("completed", "")
+    # The read went on where it was: no page came twice.
+    assert (part.fetched, part.attempts) == (25, 0)
+    assert bench.rows() == bench.stored_ids(ids)
+    assert bench.server.faults == []
 
 
 def test_a_lost_refresh_token_asks_a_person(bench: Bench) -> None:
