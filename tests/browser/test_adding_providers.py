@@ -20,7 +20,7 @@ from tests import fakes
 from tests.browser.conftest import Guard, serving_web
 from tests.fakes.base import CANARY, FakeProvider
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 # What a person pastes where the provider has keys beside its own sign-in.
 OWN_WORDS: dict[str, dict[str, str]] = {
@@ -37,8 +37,6 @@ OWN_WORDS: dict[str, dict[str, str]] = {
     },
     "rest": {"auth_type": "bearer", "access_token": f"at-{CANARY}-1"},
 }
-# The whole suite has one of them; the others belong to the slow lane.
-QUICK = "rest"
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +77,7 @@ def shoot(page: Page, name: str) -> None:
         page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name if name == QUICK else pytest.param(name, marks=pytest.mark.slow)
-        for name in sorted(fakes.FAKES)
-    ],
-)
+@pytest.mark.parametrize("name", sorted(fakes.FAKES))
 def test_a_provider_is_added_synced_mapped_and_reconnected(
     name: str,
     page: Page,

@@ -126,6 +126,7 @@ def other_ca(folder: Path) -> str:
     return certificates.make(folder, "Somebody else").ca_pem
 
 
+@pytest.mark.slow
 def test_postgresql_verifies_the_certificate(
     encrypted: TcpPostgres, tmp_path: Path
 ) -> None:
@@ -171,6 +172,7 @@ def encrypted_mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaD
     server.stop()
 
 
+@pytest.mark.slow
 def test_mysql_verifies_the_certificate_with_an_own_ca(
     encrypted_mysql: MariaDb, tmp_path: Path
 ) -> None:
