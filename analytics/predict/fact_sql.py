@@ -82,12 +82,12 @@ WITH versions AS (
     JOIN cg_customer_source s ON s.id = b.customer_source_id
     WHERE c.organization_id = %(org)s AND c.effective_at < %(at)s
     AND (c.known_at < %(at)s OR c.known_at > c.effective_at + interval '2 days')
+), firsts AS (
+    SELECT DISTINCT ON (subscription_id) subscription_id, effective_at, status
+    FROM versions ORDER BY subscription_id, effective_at, id
 ), whole AS (
     SELECT b.source_id FROM cg_subscription b
-    LEFT JOIN LATERAL (
-        SELECT v.effective_at, v.status FROM versions v
-        WHERE v.subscription_id = b.id ORDER BY v.effective_at, v.id LIMIT 1
-    ) first ON true
+    LEFT JOIN firsts first ON first.subscription_id = b.id
     WHERE b.organization_id = %(org)s AND b.started_at < %(at)s
     GROUP BY 1
     HAVING avg(coalesce((first.effective_at <= b.started_at + interval '2 days'

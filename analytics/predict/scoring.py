@@ -30,7 +30,10 @@ MOST_RAISING = 4
 MOST_LOWERING = 2
 SMALLEST_EFFECT = 0.005
 CHUNK = 50_000
-"""Customers whose features are read, and log-odds computed, at once."""
+"""Customers whose features are read at once."""
+BLOCK = 5_000
+"""Rows the model sees at once: what it makes of them stays in the processor's cache,
+which nearly halves the time of longer ones."""
 KEEP_DAYS = 60
 """Predictions older than this stay only for the first day of a month."""
 
@@ -46,8 +49,10 @@ class Loaded:
 
     def log_odds(self, values: FloatArray) -> FloatArray:
         """Log-odds of leaving, moved to the newest level (n,)."""
-        blocks = range(0, len(values), CHUNK)
-        parts = [self.fitted.log_odds(values[at : at + CHUNK]) for at in blocks]
+        parts = [
+            self.fitted.log_odds(values[at : at + BLOCK])
+            for at in range(0, len(values), BLOCK)
+        ]
         return np.concatenate(parts or [np.empty(0)]) + self.row.level
 
 
@@ -100,7 +105,9 @@ def score_organization(row: ModelVersion, now: datetime) -> int:
     z = loaded.log_odds(x)
     months = expected_months(loaded, z)
     stay = float(np.mean(months)) if months is not None and len(months) else MONTHS
-    lines = _lines(loaded, customers, x, z, months)
+    # Before the transaction: this takes longest.
+    reasons = _reasons(loaded, x, z)
+    lines = _lines(customers, x, z, months, reasons)
     with transaction.atomic(), connection.cursor() as wrapper:
         _store(wrapper.cursor, row, clock.today, lines, stay)
         ModelVersion.objects.filter(pk=row.pk).update(
@@ -154,21 +161,29 @@ def _living(
     return np.array([row[0] for row in cur.fetchall()], dtype=np.int64)
 
 
+def _reasons(
+    loaded: Loaded, x: FloatArray, z: FloatArray
+) -> dict[int, tuple[float, str, str]]:
+    """Row number -> (base, groups, reasons) of the riskiest."""
+    explained = np.sort(np.argsort(-z, kind="stable")[:MOST_EXPLAINED])
+    if not len(explained):
+        return {}
+    found = explain_rows(loaded, x[explained])
+    return {
+        row: _told(found, place, x[row], loaded.reference)
+        for place, row in enumerate(explained.tolist())
+    }
+
+
 def _lines(
-    loaded: Loaded,
     customers: NDArray[np.int64],
     x: FloatArray,
     z: FloatArray,
     months: FloatArray | None,
+    reasons: dict[int, tuple[float, str, str]],
 ) -> Iterator[tuple[Any, ...]]:
     """What is stored of each customer, one after the other."""
     p = expit(z)
-    explained = np.sort(np.argsort(-z, kind="stable")[:MOST_EXPLAINED])
-    reasons: dict[int, tuple[float, str, str]] = {}
-    if len(explained):
-        found = explain_rows(loaded, x[explained])
-        for place, row in enumerate(explained.tolist()):
-            reasons[row] = _told(found, place, x[row], loaded.reference)
     hashes = features.row_hashes(x)
     for row, (customer, digest) in enumerate(
         zip(customers.tolist(), hashes, strict=True)
