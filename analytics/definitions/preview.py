@@ -159,14 +159,12 @@ def _reason(before: Any, after: Any) -> str:
 
 
 def _result(tally: _Tally, now: datetime) -> dict[str, Any]:
-    moves = [
-        {"from": old, "to": new, "count": count}
-        for (old, new), count in sorted(tally.bands.items(), key=lambda one: -one[1])
-        if old != new
-    ]
+    moves = []
     ways = {"rose": 0, "fell": 0, "other": 0}
-    for move in moves:
-        ways[way(move["from"], move["to"])] += move["count"]
+    for (old, new), count in sorted(tally.bands.items(), key=lambda one: -one[1]):
+        if old != new:
+            moves.append({"from": old, "to": new, "count": count})
+            ways[way(old, new)] += count
     return {
         "as_of": now.isoformat(),
         "customers": tally.customers,

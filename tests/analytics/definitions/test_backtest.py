@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from django.test import Client
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -249,7 +250,7 @@ def test_every_valid_definition_keeps_the_ledger_exact(
 def test_back_test_and_weights_through_the_door(
     org: Organization, alice: User, api: Api
 ) -> None:
-    company.build(org, accounts=70, leavers=0.6)
+    company.build(org, accounts=56, leavers=0.7)
     client = api(alice)
     client.put(f"{PATH}/draft", {"spec": {"components": {"support": 1}}}, format="json")
 
@@ -289,6 +290,28 @@ def test_few_outcomes_are_refused_in_words(
     found = client.get(f"{PATH}/backtest").json()["results"][0]
     assert (found["state"], found["result"]) == ("refused", None)
     assert "A back-test needs at least 20 of each." in found["message"]
+
+
+@pytest.mark.django_db
+def test_the_page_offers_better_weights_and_leads_to_their_preview(
+    org: Organization, alice: User, client: Client
+) -> None:
+    client.force_login(alice)
+    page = "/health-definition/backtest/"
+    client.post("/health-definition/check/", {"kind": "suggestion"})
+    waiting = client.get(page).content.decode()
+    made = weights.suggest(planted(14, usage=0.0), DEFAULT_SPEC, 90)
+    checks.DefinitionCheck.objects.update(state="succeeded", result=made)
+
+    offered = client.get(page).content.decode()
+    taken = client.post("/health-definition/accept/")
+
+    assert "This is being computed." in waiting
+    assert "Take them into a draft" in offered
+    assert "These weights tell better who leaves." in offered
+    assert (taken.status_code, taken.url) == (302, "/health-definition/preview/")
+    assert DefinitionDraft.objects.get().spec["components"] == made["weights"]
+    assert ScoreDefinition.objects.count() == 1
 
 
 @pytest.mark.django_db

@@ -365,6 +365,33 @@ def test_the_pages_draft_preview_save_and_go_back_without_script(
     assert ScoreDefinition.objects.get(is_active=True).version == 3
 
 
+def test_a_segment_gets_and_loses_its_definition_by_the_pages(
+    world: dict[str, Customer], alice: User, client: Client
+) -> None:
+    Customer.objects.filter(name="fading").update(segment="small & new")
+    client.force_login(alice)
+    fields = _form(client.get("/health-definition/?segment=small+%26+new"))
+    fields |= {**_usage_only(fields), "segment": "small & new"}
+
+    kept = client.post("/health-definition/draft/", fields)
+    page = client.get(kept.url).content.decode()
+    client.post("/health-definition/save/", {"segment": "small & new", "based_on": "1"})
+
+    assert "Save as version 1" in page
+    own = ScoreDefinition.objects.get(segment="small & new")
+    assert (own.version, own.is_active, own.created_by) == (1, True, alice.email)
+    assert "1 of 1 accounts" in client.get(kept.url).content.decode()
+    score_all()
+    assert scores() == {**BEFORE, "fading": AFTER["fading"]}
+    client.post("/health-definition/drop/", {"segment": "small & new"})
+    assert not ScoreDefinition.objects.filter(segment__gt="", is_active=True).exists()
+    score_all()
+    assert scores() == BEFORE
+    wrong = client.get("/health-definition/?segment=nowhere")
+    assert wrong.status_code == 400
+    assert "This segment cannot have a definition." in wrong.content.decode()
+
+
 def test_a_form_with_faults_comes_back_as_it_was_typed(
     org: Organization, alice: User, client: Client
 ) -> None:
