@@ -134,7 +134,11 @@ def _overall(span: Span) -> dict[str, Any]:
 
 def _health(span: Span) -> dict[str, Any]:
     """Moves against the score before the period: counts by band, largest first."""
-    values = {"org": span.organization.pk, "start": span.start, "end": span.end}
+    values: dict[str, Any] = {
+        "org": span.organization.pk,
+        "start": span.start,
+        "end": span.end,
+    }
     with connection.cursor() as cur:
         lists = {}
         for name, sign, order in (("falls", "<", "ASC"), ("rises", ">", "DESC")):

@@ -50,7 +50,7 @@ class Hazard:
     ) -> FloatArray:
         """Probability (n, months) of still being there after each coming month."""
         hazard = self.monthly(features, tenure_months, months=months)
-        return np.cumprod(1 - hazard, axis=1)
+        return np.asarray(np.cumprod(1 - hazard, axis=1), dtype=np.float64)
 
     def expected_months(
         self, features: FloatArray, tenure_months: ArrayLike, *, months: int

@@ -62,7 +62,7 @@ def save(request: HttpRequest) -> HttpResponse:
 
 def _given(form: QueryDict) -> dict[str, Any]:
     given: dict[str, Any] = {
-        name: form[name].strip()
+        name: str(form[name]).strip()
         for name in labelling.FIELDS
         if name in form and name != "qualifying"
     }
@@ -87,7 +87,7 @@ def _page(
             labelling.preview(organization, active, now),
         )
     form: dict[str, Any] = {
-        name: (posted or {}).get(name, getattr(shown, name))
+        name: posted[name] if posted and name in posted else getattr(shown, name)
         for name in labelling.FIELDS
     }
     form["qualifying"] = (

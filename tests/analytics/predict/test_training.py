@@ -61,7 +61,7 @@ def opponent(made: training.Trained, *, intercept: float = 0.0) -> champion.Cham
 
 
 def test_work_trains_scores_and_then_rests(org: Organization) -> None:
-    company.build(org, accounts=45)
+    company.build(org, accounts=30)
     org_without_data = Organization.objects.create(name="Empty")
 
     assert jobs.work(company.NOW) == 1
