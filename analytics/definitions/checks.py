@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 LOCK = 7_306_021_902
 MOST_ATTEMPTS = 3
-AT_ONCE = 2_000
+AT_ONCE = 5_000
 """A preview of so many customers takes about a second: it is made while one waits."""
 KEPT_FOR = timedelta(days=30)
 FRESH_FOR = timedelta(hours=12)
