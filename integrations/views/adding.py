@@ -32,7 +32,7 @@ from integrations.connectors.file import FileConnector
 from integrations.connectors.rest.connector import RestConnector
 from integrations.models import Integration, IntegrationType, StreamState
 from integrations.views.forms import ConnectForm, FileForm, SyncForm
-from integrations.views.settings import has_oauth, to_provider
+from integrations.views.settings import callback_for, has_oauth, to_provider
 from integrations.views.shared import go
 from integrations.views.trying import faults_of, preview_of
 
@@ -279,6 +279,7 @@ def _form_page(
             "form": form,
             "provider": catalog.describe(cls),
             "oauth": has_oauth(cls),
+            "callback": callback_for(request, cls),
             "tested": tested,
             "tested_note": _TESTED,
             "seen": seen,

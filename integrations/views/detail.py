@@ -112,7 +112,11 @@ def run_list(request: HttpRequest, integration_id: str) -> HttpResponse:
         rows, following = queries.list_runs(
             request.organization, integration=found, limit=25
         )
-    context |= {"rows": rows, "after": following}
+    context |= {
+        "rows": rows,
+        "after": following,
+        "streams": [s for s in queries.list_streams(found) if not s["gone"]],
+    }
     return render(
         request,
         "integrations/run_list.html",
@@ -188,10 +192,10 @@ def brake(request: HttpRequest, integration_id: str) -> HttpResponse:
 @require_POST
 @org_view(role="admin")
 def stream(request: HttpRequest, integration_id: str) -> HttpResponse:
-    """Take a stream in or out of the sync, or store it as another record type."""
+    """Take a stream in or out of the sync, or change its record type and clock."""
     state = _state(request, integration_id)
     if "record_type" in request.POST:
-        return _retype(request, state)
+        return _change(request, state)
     is_on = request.POST.get("enabled") == "1"
     try:
         controls.update_stream(state, {"enabled": is_on}, by=request)
@@ -203,19 +207,26 @@ def stream(request: HttpRequest, integration_id: str) -> HttpResponse:
     return go(request, "integration", integration_id)
 
 
-def _retype(request: HttpRequest, state: StreamState) -> HttpResponse:
+def _change(request: HttpRequest, state: StreamState) -> HttpResponse:
+    """The record type, and the clock where the form has one ("" = the usual)."""
     before = state.record_type
+    wanted: dict[str, Any] = {
+        "record_type": request.POST["record_type"].replace("\x00", "")
+    }
+    clock = request.POST.get("sync_frequency", "")
+    if "sync_frequency" in request.POST:
+        wanted["sync_frequency"] = int(clock) if clock.isdecimal() else None
     try:
-        wanted = {"record_type": request.POST["record_type"].replace("\x00", "")}
         controls.update_stream(state, wanted, by=request)
     except ChurnGuardError as exc:
         refuse(request, exc)
     else:
+        said = f"{state} was changed."
         if state.record_type != before:
-            messages.success(
-                request,
-                f"{state} becomes {state.record_type}; the next sync reads all of it.",
+            said = (
+                f"{state} becomes {state.record_type}; the next sync reads all of it."
             )
+        messages.success(request, said)
     return go(request, "integration-settings", state.integration.public_id)
 
 

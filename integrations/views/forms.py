@@ -133,6 +133,13 @@ class SyncForm(forms.Form):
             mode.choices = [scheduled, *SYNC_MODES]
 
 
+class JsonField(forms.JSONField):
+    """JSON that shows nothing where nothing is set."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return "" if value in (None, {}, []) else super().prepare_value(value)
+
+
 class LimitsForm(SyncForm):
     """The settings of an integration that its provider feels."""
 
@@ -152,6 +159,19 @@ class LimitsForm(SyncForm):
     tags = forms.CharField(
         label="Tags", required=False, help_text="Separated by commas."
     )
+    data_filters = JsonField(
+        label="Only records that match",
+        required=False,
+        widget=forms.Textarea(attrs={**_OFF, "rows": 3}),
+        help_text='JSON, such as {"deals:stage": {"ne": "lost"}, "region": ["eu"]}; '
+        "a name alone holds for every kind of data that has the field. Empty = all.",
+    )
+
+    def clean_data_filters(self) -> dict[str, Any]:
+        given = self.cleaned_data["data_filters"] or {}
+        if not isinstance(given, dict):
+            raise forms.ValidationError("Give an object: {field: what it must be}.")
+        return given
 
     def clean_tags(self) -> list[str]:
         words = [word.strip() for word in self.cleaned_data["tags"].split(",")]
@@ -159,13 +179,6 @@ class LimitsForm(SyncForm):
         if any(len(tag) > 60 for tag in tags):
             raise forms.ValidationError("A tag has at most 60 letters.")
         return tags
-
-
-class JsonField(forms.JSONField):
-    """JSON that shows nothing where nothing is set."""
-
-    def prepare_value(self, value: Any) -> Any:
-        return "" if value is None else super().prepare_value(value)
 
 
 class MultipleFileInput(forms.ClearableFileInput):

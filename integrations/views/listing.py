@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django.contrib import messages
@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from churnguard import formats
 from churnguard.auth import has_role, org_view
-from churnguard.errors import ChurnGuardError
+from churnguard.errors import ChurnGuardError, ConfigError
 from integrations import activity, controls, queries, runs
 from integrations.models import Integration, IntegrationStatus, SyncRun
 from integrations.views.shared import (
@@ -104,14 +104,19 @@ def integrations(request: HttpRequest) -> HttpResponse:
 @require_POST
 @org_view(role="analyst")
 def sync(request: HttpRequest, integration_id: str) -> HttpResponse:
-    """Start a sync now; `mode` full or incremental, `stream` one or several names."""
+    """Start a sync now; `mode` full or incremental, `stream` one or several names;
+    `since` and `until` (days, both included) read a range again."""
     integration = queries.get_integration(request.organization, integration_id)
     try:
+        since, until = _day(request, "since"), _day(request, "until")
         run = runs.start(
             integration,
+            trigger="backfill" if since or until else "manual",
             by=request.user.email,
             mode=request.POST.get("mode", ""),
-            streams=request.POST.getlist("stream"),
+            streams=[name for name in request.POST.getlist("stream") if name],
+            since=since,
+            until=until + timedelta(days=1) if until else None,
         )
     except runs.AlreadyRunningError as exc:
         messages.info(request, exc.message)
@@ -123,6 +128,19 @@ def sync(request: HttpRequest, integration_id: str) -> HttpResponse:
         return go(request, "integration", integration.public_id)
     messages.success(request, f"The sync of {integration.name} has begun.")
     return go(request, "run", run.public_id)
+
+
+def _day(request: HttpRequest, name: str) -> datetime | None:
+    """Midnight UTC of a day in the form, None where it is empty. Raises ConfigError."""
+    text = request.POST.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        return datetime.combine(date.fromisoformat(text), time.min, UTC)
+    except ValueError as exc:
+        raise ConfigError(
+            f"“{text[:40]}” is no day such as 2026-01-31.", fields={name: "not a day"}
+        ) from exc
 
 
 @require_POST

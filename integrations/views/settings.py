@@ -27,7 +27,7 @@ from integrations.connectors.base import Connector
 from integrations.models import Integration, StreamState
 from integrations.views.detail import frame
 from integrations.views.forms import ConnectForm, LimitsForm
-from integrations.views.shared import go, refuse
+from integrations.views.shared import go, refuse, schedule_choices
 from integrations.views.trying import faults_of, preview_of
 
 _COLUMNS = ("base_url", "api_version")
@@ -39,6 +39,7 @@ _SYNC = (
     "concurrent_requests",
     "retry_attempts",
     "retry_backoff",
+    "data_filters",
 )
 
 
@@ -85,8 +86,12 @@ def settings(request: HttpRequest, integration_id: str) -> HttpResponse:
         "preview_stream": request.POST.get("preview-stream", ""),
         "sync_form": sync,
         "expires_at": held["expires_at"],
-        "streams": queries.list_streams(found),
+        "streams": [
+            {**each, "clocks": schedule_choices(each["sync_frequency"] or 0)}
+            for each in queries.list_streams(found)
+        ],
         "oauth": has_oauth(connectors.get(found.provider_name)),
+        "callback": callback_for(request, connectors.get(found.provider_name)),
         "body": queries.integration_body(found),
     }
     return render(
@@ -126,7 +131,7 @@ def to_provider(request: HttpRequest, integration: Integration) -> HttpResponse:
         address = connect.begin(
             integration,
             user=request.user,
-            redirect_uri=request.build_absolute_uri(reverse("oauth-callback")),
+            redirect_uri=_callback(request),
         )
     except ChurnGuardError as exc:
         refuse(request, exc)
@@ -230,3 +235,12 @@ def has_oauth(cls: type[Connector]) -> bool:
         # It needs more than the defaults to say where, so there is such a place.
         return True
     return app is not None and bool(app.authorize_url)
+
+
+def callback_for(request: HttpRequest, cls: type[Connector]) -> str:
+    """The address a provider's app has to know; "" where nobody signs in there."""
+    return _callback(request) if has_oauth(cls) else ""
+
+
+def _callback(request: HttpRequest) -> str:
+    return request.build_absolute_uri(reverse("oauth-callback"))

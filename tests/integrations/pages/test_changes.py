@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from django.test import Client
@@ -331,3 +332,83 @@ def test_a_viewer_may_preview_but_not_save(
     assert seen.status_code == 200
     assert kept.status_code == 403
     assert not MappingVersion.objects.exists()
+
+
+def test_a_range_of_days_is_read_again_from_the_page(
+    world: World, pages: Client
+) -> None:
+    place = f"/integrations/{world.files.public_id}/"
+    stream = StreamState.objects.filter(integration=world.files).first()
+    assert stream is not None
+
+    shown = pages.get(f"{place}runs/").content.decode()
+    bad = pages.post(f"{place}sync/", {"since": "soon"}, follow=True)
+    backwards = pages.post(
+        f"{place}sync/", {"since": "2026-02-02", "until": "2026-01-01"}, follow=True
+    )
+    assert "Read a range again" in shown
+    assert "“soon” is no day" in bad.content.decode()
+    assert "since must be before until" in backwards.content.decode()
+    assert not SyncRun.objects.filter(status="pending").exists()
+
+    pages.post(
+        f"{place}sync/",
+        {"since": "2026-01-01", "until": "2026-01-31", "stream": stream.name},
+    )
+
+    run = SyncRun.objects.get(status="pending")
+    assert (run.trigger, run.streams) == ("backfill", [stream.name])
+    assert run.since == datetime(2026, 1, 1, tzinfo=UTC)
+    assert run.until == datetime(2026, 2, 1, tzinfo=UTC)
+
+
+def test_filters_and_the_clock_of_a_stream_are_set_on_the_page(
+    world: World, pages: Client, place: str
+) -> None:
+    sync = {
+        "form": "sync",
+        "sync_frequency": "3600",
+        "sync_mode": "incremental",
+        "batch_size": "500",
+        "requests_per_minute": "60",
+        "concurrent_requests": "5",
+        "retry_attempts": "3",
+        "retry_backoff": "60",
+        "tags": "sales",
+    }
+    for wrong, told in (
+        ("[1]", "Give an object"),
+        ('{"tier": {"like": "x"}}', "known operators are"),
+    ):
+        refused = pages.post(f"{place}settings/", {**sync, "data_filters": wrong})
+        assert refused.status_code == 422
+        assert told in refused.content.decode()
+
+    pages.post(f"{place}settings/", {**sync, "data_filters": '{"tier": ["gold"]}'})
+    pages.post(
+        f"{place}stream/",
+        {"stream": "crm.deals", "record_type": "object", "sync_frequency": "86400"},
+    )
+
+    world.crm.refresh_from_db()
+    assert world.crm.data_filters == {"tier": ["gold"]}
+    deals = StreamState.objects.get(integration=world.crm, name="crm.deals")
+    assert deals.sync_frequency == 86_400
+    shown = pages.get(f"{place}settings/").content.decode()
+    assert "gold" in shown
+    assert '<option value="86400" selected>' in shown
+    pages.post(
+        f"{place}stream/",
+        {"stream": "crm.deals", "record_type": "object", "sync_frequency": ""},
+    )
+    deals.refresh_from_db()
+    assert deals.sync_frequency is None
+
+
+def test_the_callback_address_is_shown_where_a_person_signs_in(
+    world: World, pages: Client
+) -> None:
+    told = "http://testserver/integrations/oauth/callback/"
+
+    assert told in pages.get("/integrations/new/salesforce/").content.decode()
+    assert told not in pages.get("/integrations/new/postgresql/").content.decode()
