@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from argparse import ArgumentParser
-from typing import Any
+from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -49,51 +49,56 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", dest="as_json")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        _check_arguments(options)
+        if told := _wrong_arguments(options):
+            self._refuse(told, "bad_arguments", options, returncode=2)
         try:
             evaluate = _evaluate_static if options["static"] else _evaluate_events
             result = evaluate(options)
         except ConfigError as exc:
-            self._refuse(exc.message, exc.code, options, exc)
+            self._refuse(exc.message, exc.code, options, cause=exc)
         except MemoryError as exc:
             told = "There is not enough memory for this file; use a sample of its rows."
-            self._refuse(told, "out_of_memory", options, exc)
+            self._refuse(told, "out_of_memory", options, cause=exc)
         except Exception as exc:
             # The outermost edge: a person with an odd file gets a sentence; the trace
             # goes to the log for whoever mends it.
             log.debug("evaluate_churn.failed", exc_info=True)
             told = f"This file broke the evaluation, a fault of ours: {exc!r}."
-            self._refuse(told, "internal_error", options, exc)
+            self._refuse(told, "internal_error", options, cause=exc)
         if options["as_json"]:
             self.stdout.write(json.dumps(result, allow_nan=False))
             return
         self.stdout.write("\n".join(report.table_lines(result)))
 
     def _refuse(
-        self, message: str, code: str, options: dict[str, Any], cause: Exception
-    ) -> None:
+        self,
+        message: str,
+        code: str,
+        options: dict[str, Any],
+        *,
+        cause: Exception | None = None,
+        returncode: int = 1,
+    ) -> NoReturn:
         if options["as_json"]:
             self.stdout.write(json.dumps(report.failure(message, code)))
-        raise CommandError(message, returncode=1) from cause
+        raise CommandError(message, returncode=returncode) from cause
 
 
-def _check_arguments(options: dict[str, Any]) -> None:
-    """Raises CommandError with exit code 2 for arguments that make no sense."""
+def _wrong_arguments(options: dict[str, Any]) -> str:
+    """What makes no sense about the arguments; "" where they are sound."""
     if options["static"]:
         kind, needed = "--static", ["target"]
         foreign = ("customer", "time", "amount", "horizon_days")
     else:
         kind, needed = "--events", ["customer", "time", "horizon_days"]
         foreign = ("target", "positive", "id", "test")
-    told = ""
     if missing := [_flag(name) for name in needed if options[name] is None]:
-        told = f"{kind} needs {' and '.join(missing)}."
-    elif extra := [_flag(name) for name in foreign if options[name] is not None]:
-        told = f"{' and '.join(extra)} cannot be used with {kind}."
-    elif options["events"] and min(options["horizon_days"], options["cutoffs"]) < 1:
-        told = "--horizon-days and --cutoffs must be at least 1."
-    if told:
-        raise CommandError(told, returncode=2)
+        return f"{kind} needs {' and '.join(missing)}."
+    if extra := [_flag(name) for name in foreign if options[name] is not None]:
+        return f"{' and '.join(extra)} cannot be used with {kind}."
+    if options["events"] and min(options["horizon_days"], options["cutoffs"]) < 1:
+        return "--horizon-days and --cutoffs must be at least 1."
+    return ""
 
 
 def _flag(name: str) -> str:

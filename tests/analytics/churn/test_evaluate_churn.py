@@ -145,9 +145,11 @@ def test_bad_files_give_a_sentence(tmp_path: Path, text: str, told: str) -> None
     ],
 )
 def test_senseless_arguments_exit_with_two(args: list[str], told: str) -> None:
+    out = StringIO()
     with pytest.raises(CommandError, match=told) as raised:
-        call_command("evaluate_churn", *args)
+        call_command("evaluate_churn", *args, "--json", stdout=out)
     assert raised.value.returncode == 2
+    assert json.loads(out.getvalue())["code"] == "bad_arguments"
 
 
 def test_json_is_one_object_even_where_nothing_could_be_measured(
