@@ -247,7 +247,7 @@ class _Guarded:
         raise ConfigError(f"{host} says: {text}.", code="query_failed") from exc
 
 
-def _authorities(given: dict[str, Any]) -> dict[str, str]:
+def _authorities(given: dict[str, Any]) -> dict[str, Any]:
     """Who vouches for a server without a CA certificate of its own."""
     if given["sslmode"] == "verify-ca":
         # Anybody has a certificate of some public authority, for some name.
