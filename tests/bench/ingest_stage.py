@@ -300,7 +300,7 @@ def show(*lines: str) -> None:
 
 
 def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         with (
             contextlib.suppress(OSError),
