@@ -35,7 +35,7 @@ from analytics.usage.views import event_names
 from churnguard.api import page_limit
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
-from churnguard.models import Organization, Source
+from churnguard.models import Customer, Organization, Source
 
 _TREND_DAYS = 180
 _SHOWN = 10
@@ -84,7 +84,8 @@ def segment(request: HttpRequest, segment_id: str) -> HttpResponse:
     found = members.find_segment(organization, segment_id)
     today = now.astimezone(ZoneInfo(organization.timezone)).date()
     trend = trend_body(found, organization, today - timedelta(days=_TREND_DAYS), today)
-    problem, totals, rows, after = None, None, [], None
+    problem, totals, after = None, None, None
+    rows: list[Customer] = []
     try:
         now_in = members.members_of(found, organization, now)
         totals = totals_body(members.count_totals(organization, now_in))
