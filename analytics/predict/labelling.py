@@ -74,7 +74,7 @@ def parse(organization: Organization, given: Any) -> LabelDefinition:
     now = get_label(organization)
     values = {name: given.get(name, getattr(now, name)) for name in FIELDS}
     fields = {str(name): "not a setting" for name in set(given) - set(FIELDS)}
-    if values["kind"] not in dict(LabelDefinition.KINDS):
+    if values["kind"] not in [kind for kind, _ in LabelDefinition.KINDS]:
         fields["kind"] = f"one of {', '.join(dict(LabelDefinition.KINDS))}"
     for name, (least, most) in BOUNDS.items():
         number = values[name]
@@ -235,7 +235,7 @@ def _plain(label: LabelDefinition) -> dict[str, Any]:
 def _names_problem(organization: Organization, names: Any) -> str | None:
     if not isinstance(names, list | tuple) or len(names) > MOST_NAMES:
         return f"a list of at most {MOST_NAMES} names of events"
-    if not all(isinstance(name, str) and "\x00" not in name for name in names):
+    if not all(isinstance(name, str) and _can_be_stored(name) for name in names):
         return "names of events as text"
     known = set(
         OrgDay.objects.filter(organization=organization, name__in=names).values_list(
@@ -246,6 +246,11 @@ def _names_problem(organization: Organization, names: Any) -> str | None:
     if unknown:
         return f"never seen here: {', '.join(name[:60] for name in unknown[:5])}"
     return None
+
+
+def _can_be_stored(name: str) -> bool:
+    """PostgreSQL's text holds neither zero bytes nor halves of surrogate pairs."""
+    return "\x00" not in name and not any("\ud800" <= c <= "\udfff" for c in name)
 
 
 def _verdict(known_looks: int, departures: int) -> str:

@@ -172,6 +172,9 @@ def test_keeping_makes_a_version_and_one_training(
     ("given", "field"),
     [
         ({"kind": "mood"}, "kind"),
+        ({"kind": ["inactivity"]}, "kind"),
+        ({"qualifying": ["a\x00"]}, "qualifying"),
+        ({"horizon_days": {"days": 30}}, "horizon_days"),
         ({"horizon_days": 13}, "horizon_days"),
         ({"horizon_days": "9" * 30}, "horizon_days"),
         ({"grace_days": -1}, "grace_days"),
