@@ -212,6 +212,8 @@ def forecast(
         anchor=anchor,
         seed=seed,
         bags=bags,
+        # Products of two features hold less well from one season to the next.
+        with_pairs=False,
     )
     short = season.short_levels(log, matured, horizon)
     levels = _levels(fitted, x, y, groups, days)
