@@ -105,4 +105,7 @@ def save(
 
 
 def _is_name(name: Any) -> bool:
-    return isinstance(name, str) and 0 < len(name) <= _LONGEST and "\x00" not in name
+    """Text that can be stored: no zero byte, no half of a surrogate pair."""
+    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST:
+        return False
+    return "\x00" not in name and not any("\ud800" <= c <= "\udfff" for c in name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -128,8 +129,10 @@ def test_the_choice_is_for_admins_checked_and_audited(
         ({"mode": "except", "events": "mail"}, ["events"]),
         ({"mode": "except", "events": ["a\u0000"]}, ["events"]),
         ([], ["mode"]),
+        ('{"mode": "only", "events": ["\\ud800"]}', ["events"]),
     ):
-        answer = api(alice).put(URL, bad, format="json")
+        raw = bad if isinstance(bad, str) else json.dumps(bad)
+        answer = api(alice).put(URL, raw, content_type="application/json")
         assert (answer.status_code, list(answer.json()["fields"])) == (400, fields)
     assert not AuditEntry.objects.filter(action="usage.qualifying_changed").exists()
 
