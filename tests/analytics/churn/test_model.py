@@ -50,9 +50,10 @@ def test_blend_is_calibrated_and_beats_its_members_or_ties() -> None:
 
 
 def test_same_seed_same_model_and_bytes_come_back_whole() -> None:
-    x, y = made_up_table(900)
-    first = model.fit(x, y, feature_names=NAMES, seed=4, bags=1)
-    second = model.fit(x, y, feature_names=NAMES, seed=4, bags=1)
+    x, y = made_up_table(600)
+    folds = model.stratified_folds(y, count=2, seed=0)
+    first = model.fit(x, y, feature_names=NAMES, folds=folds, seed=4, bags=1)
+    second = model.fit(x, y, feature_names=NAMES, folds=folds, seed=4, bags=1)
     stored = model.ChurnModel.from_bytes(first.to_bytes())
 
     np.testing.assert_array_equal(first.probabilities(x), second.probabilities(x))
