@@ -129,6 +129,11 @@ def _train(cohorts: list[Cohort], label: LabelDefinition, seed: int) -> Trained:
     )
     if learned:
         _back_test(made, cohorts, label, seed)
+        if made.tests:
+            # Forecasts of who had been learned from tell later months too well.
+            tested = [cohort for cohort, _ in made.tests]
+            told = np.concatenate([z for _, z in made.tests])
+            made.hazard = _hazard(tested, told, label) or made.hazard
         made.importance = _importance(made, x)
     return made
 
