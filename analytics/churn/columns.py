@@ -20,6 +20,7 @@ from analytics.churn.readings import (
     DateReading,
     NumberReading,
     date_reading,
+    may_be_thousands,
     number_reading,
     read_dates,
     read_numbers,
@@ -97,11 +98,11 @@ def read_alike(cells: Mapping[str, Sequence[str]], known: list[Column]) -> list[
 
 def _read(name: str, values: Sequence[str]) -> Column:
     plain = _plain_numbers(values)
-    if plain is not None and number_reading(values).decimal == ".":
+    if plain is not None and not may_be_thousands(values):
         blank = ~np.isfinite(plain)
         finite = plain[~blank]
         if len(finite) and (blank.any() or finite.min() < finite.max()):
-            found = _number(name, values, blank, np.where(blank, np.nan, plain))
+            found = _number(name, values, blank, plain, NumberReading())
             if found is not None:
                 return found
     blank = np.array([is_missing(value) for value in values], dtype=bool)
@@ -116,8 +117,9 @@ def _read(name: str, values: Sequence[str]) -> Column:
         truth = np.array([_level(value) in TRUE_WORDS for value in values])
         numbers = np.where(blank, np.nan, truth.astype(np.float64))
         return Column(name, "number", blank, numbers, levels=("true",))
-    numbers = read_numbers(values, number_reading(values))
-    numeric = _number(name, values, blank, numbers)
+    reading = number_reading(values)
+    numbers = read_numbers(values, reading)
+    numeric = _number(name, values, blank, numbers, reading)
     if numeric is not None:
         return numeric
     dated = date_reading(known)
@@ -138,7 +140,11 @@ def _plain_numbers(values: Sequence[str]) -> FloatArray | None:
 
 
 def _number(
-    name: str, values: Sequence[str], blank: NDArray[np.bool_], numbers: FloatArray
+    name: str,
+    values: Sequence[str],
+    blank: NDArray[np.bool_],
+    numbers: FloatArray,
+    reading: NumberReading,
 ) -> Column | None:
     """The column as numbers; None where fewer than half of its cells are any."""
     finite = np.isfinite(numbers)
@@ -151,7 +157,10 @@ def _number(
     useless = Column(name, "useless", blank, is_identifier=True)
     if reason := _identifier(name, numbers[finite]):
         return replace(useless, reason=reason)
-    dated = date_reading([values[place] for place in _places(finite)])
+    dated = None
+    # Only whole numbers of six digits and more can be dates such as 20240131.
+    if np.median(numbers[finite]) > 190_000 and float(numbers[finite][0]).is_integer():
+        dated = date_reading([values[place] for place in _places(finite)])
     if dated is not None and dated.form.startswith("yyyy"):
         days = read_dates(values, dated)
         if np.isfinite(days).sum() >= PARSED_SHARE * finite.sum():
@@ -165,7 +174,7 @@ def _number(
         numbers,
         codes,
         levels,
-        number_reading=number_reading(values),
+        number_reading=reading,
     )
 
 

@@ -80,6 +80,17 @@ def number_reading(cells: Iterable[str]) -> NumberReading:
     return NumberReading("," if _comma_is_decimal(bodies) else ".", unit)
 
 
+def may_be_thousands(cells: Iterable[str]) -> bool:
+    """False where some plain number shows at once that its dot is a decimal mark."""
+    for cell in cells:
+        text = cell.strip().lstrip("+-")
+        if "." in text or len(text) > 3:
+            dotted = _DOT_THOUSANDS.match(text) and not text.startswith("0")
+            if not dotted and not is_missing(text):
+                return False
+    return True
+
+
 def read_number(cell: str, reading: NumberReading) -> float | None:
     """The number in the cell; None for a blank and for anything else."""
     if reading.decimal == ".":
