@@ -106,6 +106,7 @@ def fit(
     bags: int = BAGS,
     shapes: Sequence[trees.Shape] = trees.SHAPES,
     with_pairs: bool = True,
+    independent: int | None = None,
 ) -> ChurnModel:
     """The model for these training rows.
 
@@ -117,12 +118,14 @@ def fit(
     ridge shrinks. anchor: a feature that is a log-odds forecast itself and so may be
     blended as a member. bags and shapes: fewer of both score faster; `trees.LEAN` with
     one bag and without pairs (a ridge with products of two features) is for scoring
-    very many customers. Raises ConfigError where only one outcome was seen.
+    very many customers. independent: how many of the rarer outcomes are apart from
+    each other, where rows tell of the same departure again. Raises ConfigError where
+    only one outcome was seen.
     """
     y = np.asarray(outcomes, dtype=np.float64)
     if len(y) == 0 or y.min() == y.max():
         raise ConfigError("Training rows need both outcomes: some churned, some not.")
-    rarer = int(min(y.sum(), len(y) - y.sum()))
+    rarer = int(min(y.sum(), len(y) - y.sum(), independent or len(y)))
     used = varying_columns(features)
     names = tuple(feature_names)
     rate = (y.sum() + 0.5) / (len(y) + 1)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from psycopg import Cursor
 
 from analytics.churn.backtest import monthly_cutoffs
-from analytics.churn.model import Folds
+from analytics.churn.model import BOOST_FROM, Folds
 from analytics.predict import features, labels
 from analytics.predict.models import LabelDefinition
 
@@ -152,6 +152,36 @@ def time_folds(cohorts: list[Cohort], label: LabelDefinition) -> Folds | None:
         if len(folds) == 2:
             break
     return folds or None
+
+
+def choosing_folds(
+    cohorts: list[Cohort], label: LabelDefinition, departures: int, *, seed: int
+) -> Folds:
+    """The folds that choose how much to learn: by time where departures abound.
+
+    Two cohorts hold too few of a small company's departures to choose by, so there its
+    accounts are dealt out instead, each with all its rows: rows of one departure on
+    both sides would make what was learned by heart look true.
+    """
+    by_time = time_folds(cohorts, label) if departures >= BOOST_FROM else None
+    return by_time or account_folds(cohorts, seed=seed)
+
+
+def account_folds(cohorts: list[Cohort], *, count: int = 5, seed: int) -> Folds:
+    """`count` folds over accounts, those that left spread evenly; every row is held
+    out once, together with all rows of its account."""
+    customers = np.concatenate([cohort.snapshot.customers for cohort in cohorts])
+    outcomes = np.concatenate([cohort.outcomes for cohort in cohorts])
+    accounts, code = np.unique(customers, return_inverse=True)
+    has_left = np.zeros(len(accounts))
+    np.maximum.at(has_left, code, outcomes)
+    random = np.random.default_rng(seed)
+    place = np.empty(len(accounts), dtype=np.int64)
+    for value in (0.0, 1.0):
+        dealt = random.permutation(np.flatnonzero(has_left == value))
+        place[dealt] = np.arange(len(dealt)) % count
+    fold, rows = place[code], np.arange(len(code))
+    return [(rows[fold != k], rows[fold == k]) for k in range(count)]
 
 
 def cutoff_date(day: int) -> date:

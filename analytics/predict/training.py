@@ -142,7 +142,8 @@ def _fit(
     cohorts: list[Cohort], label: LabelDefinition, seed: int
 ) -> tuple[model.ChurnModel, float]:
     x, y, groups = snapshots.stack(cohorts)
-    folds = snapshots.time_folds(cohorts, label)
+    departures = _distinct_churners(cohorts)
+    folds = snapshots.choosing_folds(cohorts, label, departures, seed=seed)
     fitted = model.fit(
         x,
         y,
@@ -154,6 +155,7 @@ def _fit(
         bags=1,
         shapes=trees.LEAN,
         with_pairs=False,
+        independent=departures,
     )
     newest, seen, _ = snapshots.stack(cohorts[-LEVEL_COHORTS:])
     rate = (seen.sum() + LEVEL_PULL * y.mean()) / (len(seen) + LEVEL_PULL)
