@@ -16,8 +16,7 @@ from churnguard.models import Organization
 from integrations import runs
 from integrations.models import RunStream, SyncRun
 from tests.fakes.salesforce import SalesforceFake
-from tests.integrations.contract import BATCH, Bench, connect
-from tests.integrations.test_connector_contract import _test_database_url
+from tests.integrations.contract import BATCH, Bench, connect, test_database_url
 
 JOBS = "/services/data/v66.0/jobs/query"
 
@@ -62,7 +61,7 @@ def test_a_killed_worker_s_job_is_read_on(bench: Bench) -> None:
             # The first page only holds the job's id.
             "CHURNGUARD_CRASH_AT": "before_commit:4",
             "INTEGRATION_ALLOW_PRIVATE_HOSTS": "127.0.0.1,unix",
-            "DATABASE_URL": _test_database_url(),
+            "DATABASE_URL": test_database_url(),
         },
         check=False,
         capture_output=True,
