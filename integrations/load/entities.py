@@ -51,6 +51,12 @@ _CHUNK = 5_000
 _EMPTY = {"lines": "'[]'", "links": "'{}'"}
 """What a JSON column holds where a record has none."""
 
+_WORTH_ASKING = 50
+_SAME = """
+SELECT external_id, content_hash FROM {table}
+WHERE source_id = %s AND external_id = ANY(%s) AND deleted_at IS NULL
+"""
+
 _LIVE_WINS = """CASE
     WHEN t.content_hash IS NULL THEN true
     WHEN coalesce({new}.source_version, -9223372036854775808)
@@ -105,6 +111,9 @@ def upsert(
     """
     changes: list[Change] = []
     for chunk in _chunked(entries):
+        chunk = _changed(cur, record_type, chunk, source_id)
+        if not chunk:
+            continue
         cur.execute(
             _upsert_statement(record_type),
             _parameters(chunk, org_id, source_id, refs, received_at),
@@ -228,6 +237,21 @@ old AS (
 )
 SELECT w.external_id, w.is_new, w.customer_source_id, old.customer_source_id
 FROM written w LEFT JOIN old USING (external_id)"""
+
+
+def _changed(
+    cur: Cursor, record_type: str, entries: list[Entry], source_id: int
+) -> list[Entry]:
+    """Without those that are stored and alive with the same content: the statement
+    would find that out as well, after taking in every value and locking the rows."""
+    if len(entries) < _WORTH_ASKING:
+        return entries
+    cur.execute(
+        _SAME.format(table=TABLES[record_type]),
+        [source_id, [e.stored_id for e in entries]],
+    )
+    stored = dict(cur.fetchall())
+    return [e for e in entries if stored.get(e.stored_id) != e.content]
 
 
 def _filled(record_type: str, column: str) -> str:
