@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from churnguard.records import EventRecord, Record
+from churnguard.records import RECORD_TYPES, EventRecord, Record
 from integrations.currencies import ISO_4217
 
 R = TypeVar("R", bound=Record)
@@ -66,6 +66,24 @@ _IN_ORDER = (
     ("score", "scale_max"),
 )
 _PERCENT = ("satisfaction_pct", "rating_pct")
+
+
+def _by_type(names: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Record type -> those of the names that are fields of it."""
+    return {
+        kind: tuple(name for name in names if name in cls.__struct_fields__)
+        for kind, cls in RECORD_TYPES.items()
+    }
+
+
+# Worked out once: most types have none of these fields.
+_MONEY_OF = _by_type(_MONEY)
+_NOT_NEGATIVE_OF = _by_type(_NOT_NEGATIVE)
+_PERCENT_OF = _by_type(_PERCENT)
+_IN_ORDER_OF = {
+    kind: tuple(pair for pair in _IN_ORDER if {*pair} <= {*cls.__struct_fields__})
+    for kind, cls in RECORD_TYPES.items()
+}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -205,14 +223,14 @@ def _check_time(name: str, value: datetime) -> Reject | None:
     return None
 
 
-def _check_order(_type: str, values: dict[str, Any], now: datetime) -> Reject | None:
+def _check_order(kind: str, values: dict[str, Any], now: datetime) -> Reject | None:
     if "updated_at" in values and values["updated_at"] > now + AHEAD:
         return Reject(
             "timestamp_out_of_range",
             "updated_at",
             f"updated_at is {values['updated_at'].isoformat()}, in the future.",
         )
-    for first, second in _IN_ORDER:
+    for first, second in _IN_ORDER_OF[kind]:
         if first in values and second in values and values[first] > values[second]:
             return Reject(
                 "wrong_order",
@@ -223,13 +241,13 @@ def _check_order(_type: str, values: dict[str, Any], now: datetime) -> Reject | 
     return None
 
 
-def _check_amounts(_type: str, values: dict[str, Any], _now: datetime) -> Reject | None:
-    for name in _NOT_NEGATIVE:
+def _check_amounts(kind: str, values: dict[str, Any], _now: datetime) -> Reject | None:
+    for name in _NOT_NEGATIVE_OF[kind]:
         if values.get(name, 0) < 0:
             return Reject(
                 "negative_amount", name, f"{name} is {values[name]}, below zero."
             )
-    for name in _PERCENT:
+    for name in _PERCENT_OF[kind]:
         if not 0 <= values.get(name, 0) <= 100:
             return Reject("out_of_range", name, f"{name} is not between 0 and 100.")
     currency = values.get("currency")
@@ -239,7 +257,7 @@ def _check_amounts(_type: str, values: dict[str, Any], _now: datetime) -> Reject
             "currency",
             f"“{currency[:20]}” is not a currency code of ISO 4217.",
         )
-    if currency is None and any(values.get(name) for name in _MONEY):
+    if currency is None and any(values.get(name) for name in _MONEY_OF[kind]):
         return Reject(
             "currency_missing", "currency", "An amount of money needs its currency."
         )

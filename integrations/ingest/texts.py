@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
@@ -14,8 +13,8 @@ import msgspec
 from integrations.ingest.answers import IngestError
 from integrations.ingest.convert import FieldProblem
 from integrations.load import PreparedEvent
+from integrations.load.sorting import has_nul
 
-_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _any = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder(order="deterministic")
 _MOST_ERROR_TEXT = 300
@@ -46,7 +45,7 @@ def encode_properties(properties: dict[str, Any]) -> bytes:
         raise FieldProblem(
             "too_deep", "properties", "properties are nested too deeply."
         ) from exc
-    if _NUL.search(text):
+    if has_nul(text):
         raise FieldProblem(
             "bad_text", "properties", "A text in properties has a NUL character."
         )
