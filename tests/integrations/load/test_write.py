@@ -131,6 +131,26 @@ def test_the_same_page_again_writes_nothing(write: Write) -> None:
     assert UsageEvent.objects.count() == 1
 
 
+def test_a_large_page_touches_only_what_changed(write: Write) -> None:
+    def tickets(**changed: str) -> list[TicketRecord]:
+        return [
+            TicketRecord(external_id=f"t{n}", subject=changed.get(f"t{n}", "Help"))
+            for n in range(60)
+        ]
+
+    write(*tickets())
+    write(deleted_ids=["t7"], record_type="ticket")
+    result = write(*tickets(t3="Help!"))
+
+    assert counts(result) == {"updated": 2, "unchanged": 58}
+    with connection.cursor() as cur:
+        # Written or locked by a statement, a row names the transaction that did it.
+        cur.execute("SELECT external_id FROM cg_ticket WHERE xmax <> 0 ORDER BY 1")
+        assert cur.fetchall() == [("t3",), ("t7",)]
+    assert Ticket.objects.get(external_id="t3").subject == "Help!"
+    assert not Ticket.objects.exclude(deleted_at=None).exists()
+
+
 def test_a_newer_record_replaces_and_an_older_one_does_not(write: Write) -> None:
     def ticket(day: int, subject: str) -> TicketRecord:
         return TicketRecord(
