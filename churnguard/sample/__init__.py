@@ -12,6 +12,7 @@ from churnguard.sample.exports import EXPORTS, mappings
 from churnguard.sample.faults import FileFacts
 from churnguard.sample.names import VENDOR
 from churnguard.sample.rates import exchange_rates
+from churnguard.sample.segments import SEGMENTS
 from churnguard.sample.world import BILLING, CRM, PRODUCT, SOURCES, SUPPORT
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "CRM",
     "EXPORTS",
     "PRODUCT",
+    "SEGMENTS",
     "SOURCES",
     "SUPPORT",
     "VENDOR",

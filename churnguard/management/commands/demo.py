@@ -59,6 +59,7 @@ class Command(BaseCommand):
         self._load_events(company)
         self._wait_for_scores(organization)
         facts = home.read_demo()
+        self._save_segments(facts)
         home.write_demo({**facts, "sample": {"made_at": made_at.isoformat()}})
 
     # --- who ---
@@ -214,6 +215,22 @@ class Command(BaseCommand):
             self._say(f"Scoring ({scored} accounts so far)")
             time.sleep(1.0)
         raise CommandError("The workers did not finish scoring.")
+
+    # --- saved filters, by the API ---
+    def _save_segments(self, facts: dict[str, Any]) -> None:
+        with httpx.Client(timeout=60, trust_env=False) as client:
+            for segment in sample.SEGMENTS:
+                answer = client.post(
+                    f"{facts['dashboard_url']}api/v1/analytics/segments",
+                    json=segment,
+                    headers={"Authorization": f"Bearer {facts['api_key']}"},
+                )
+                # A start that was cut short may have saved it already.
+                if answer.status_code != 201 and "name_taken" not in answer.text:
+                    raise CommandError(
+                        f"The segment {segment['name']!r} was not saved: "
+                        f"{answer.status_code} {answer.text[:300]}"
+                    )
 
     # --- afterwards ---
     def _live(self) -> None:

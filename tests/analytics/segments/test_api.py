@@ -22,6 +22,7 @@ from churnguard.models import (
     Ticket,
     User,
 )
+from churnguard.sample import SEGMENTS
 from tests.analytics.usage.events import Event, store_and_fold
 
 URL = "/api/v1/analytics/segments"
@@ -95,6 +96,14 @@ def test_built_in_names_are_refused(owner: APIClient, name: str) -> None:
     assert answer.status_code == 400
     assert answer.json()["code"] == "name_built_in"
     assert "name" in answer.json()["fields"]
+
+
+def test_the_sample_company_can_save_its_segments_twice(owner: APIClient) -> None:
+    for segment in SEGMENTS:
+        assert owner.post(URL, segment, format="json").status_code == 201
+        again = owner.post(URL, segment, format="json")
+        assert (again.status_code, again.json()["code"]) == (400, "name_taken")
+    assert sorted(names(owner, URL)) == sorted(one["name"] for one in SEGMENTS)
 
 
 def test_a_name_is_given_once_in_an_organisation(
