@@ -250,7 +250,7 @@ def _changed(
         _SAME.format(table=TABLES[record_type]),
         [source_id, [e.stored_id for e in entries]],
     )
-    stored = dict(cur.fetchall())
+    stored: dict[str, int] = dict(cur.fetchall())
     return [e for e in entries if stored.get(e.stored_id) != e.content]
 
 

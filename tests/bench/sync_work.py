@@ -14,7 +14,9 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -73,10 +75,11 @@ def prepare_sync(public_id: str, expected: str) -> Callable[[], int]:
     """Our engine: a run in full, from the claim to the end. expected: what the
     records must have become, "inserted" or "unchanged"."""
     integration = _integration(public_id)
-    from integrations import runs, sync
+    from integrations import runs
     from integrations.models import RunStream
 
-    assert sync.execute
+    # The engine is imported at the first run, which is no part of what is measured.
+    import_module("integrations.sync")
 
     def work() -> int:
         run = runs.start(integration, mode="full")
@@ -165,12 +168,13 @@ def prepare_dlt(
     def work() -> int:
         pipeline.run(source).raise_on_failed_jobs()
         with pipeline.sql_client() as client:
-            return int(client.execute_sql("SELECT count(*) FROM contacts")[0][0])
+            found: Any = client.execute_sql("SELECT count(*) FROM contacts")
+            return int(found[0][0])
 
     return work
 
 
-def _integration(public_id: str) -> object:
+def _integration(public_id: str) -> Any:
     import django
 
     django.setup()
@@ -179,7 +183,7 @@ def _integration(public_id: str) -> object:
     return Integration.objects.get(public_id=public_id)
 
 
-KINDS = {
+KINDS: dict[str, Callable[..., Callable[[], int]]] = {
     "sync": prepare_sync,
     "read": prepare_read,
     "limit": prepare_limit,
