@@ -55,7 +55,7 @@ def load_looks(
         return []
     history = labels.load_history(cur, org_id, label, clock.timezone)
     feeds = past.load_feeds(cur, org_id)
-    stored_from = _stored_from(cur, org_id)
+    stored_from = snapshots.first_stored_day(cur, org_id)
     names = _segments(cur, org_id)
     most = max(snapshots.LEAST_PER_COHORT, snapshots.MOST_ROWS // len(days))
     random = np.random.default_rng(seed)
@@ -125,13 +125,3 @@ def _segments(cur: Cursor, org_id: int) -> dict[int, str]:
         [org_id],
     )
     return dict(cur.fetchall())
-
-
-def _stored_from(cur: Cursor, org_id: int) -> int | None:
-    cur.execute(
-        "SELECT min(received_at)::date - date '1970-01-01' FROM cg_batch "
-        "WHERE organization_id = %s",
-        [org_id],
-    )
-    row = cur.fetchone()
-    return None if row is None else row[0]

@@ -98,7 +98,7 @@ def load_cohorts(
     if not days:
         return []
     history = labels.load_history(cur, org_id, label, clock.timezone)
-    stored_from = _stored_from(cur, org_id)
+    stored_from = first_stored_day(cur, org_id)
     most = max(LEAST_PER_COHORT, MOST_ROWS // len(days))
     random = np.random.default_rng(seed)
     found = []
@@ -194,7 +194,8 @@ def _both(cohorts: list[Cohort]) -> bool:
     return bool(y.min() < y.max())
 
 
-def _stored_from(cur: Cursor, org_id: int) -> int | None:
+def first_stored_day(cur: Cursor, org_id: int) -> int | None:
+    """The day (since 1970) the organisation first stored anything."""
     cur.execute(
         "SELECT min(received_at)::date - date '1970-01-01' FROM cg_batch "
         "WHERE organization_id = %s",
