@@ -11,12 +11,11 @@ from django.db import connection
 
 from churnguard.api import keyset_by_id
 from churnguard.models import Batch, Organization
-from integrations.models import Integration, RunStream
+from integrations.models import Integration
 
 WINDOW = timedelta(hours=24)
 FAILURE_TARGET = 0.1
 """Share of failed syncs that the specification allows."""
-COUNTERS = (*RunStream.COUNTERS, "deleted")
 
 _ENDED = """
 SELECT status, count(*) FROM int_sync_run
@@ -142,7 +141,7 @@ def ledger_of(
             "stream": line.stream,
             "page": line.page,
             "received_at": line.received_at,
-            **{name: getattr(line, name) for name in COUNTERS},
+            **{name: getattr(line, name) for name in Batch.TOTALS},
         }
         for line in found
     ], following
@@ -150,7 +149,7 @@ def ledger_of(
 
 def ledger_sums(integration: Integration) -> dict[str, int]:
     """{batches, fetched, inserted, ..} over the whole ledger of the source."""
-    sums = ", ".join(f"coalesce(sum({name}), 0)::bigint" for name in COUNTERS)
+    sums = ", ".join(f"coalesce(sum({name}), 0)::bigint" for name in Batch.TOTALS)
     with connection.cursor() as cur:
         cur.execute(_SUMS.format(sums=sums), [integration.source_id])
-        return dict(zip(("batches", *COUNTERS), cur.fetchone(), strict=True))
+        return dict(zip(("batches", *Batch.TOTALS), cur.fetchone(), strict=True))

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from churnguard import audit
 from churnguard.errors import ConfigError
+from churnguard.models import Batch
 from integrations import controls, runs
 from integrations.models import (
     Credential,
@@ -121,7 +122,7 @@ class StreamStateAdmin(ReadOnly):
 
 class PartInline(admin.TabularInline):
     model = RunStream
-    fields = ("stream", "status", "phase", "pages", *RunStream.COUNTERS, "deleted")
+    fields = ("stream", "status", "phase", "pages", *Batch.TOTALS)
     readonly_fields = fields
     extra = 0
     can_delete = False

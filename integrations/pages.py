@@ -16,6 +16,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from churnguard.errors import ChurnGuardError
+from churnguard.models import Batch
 from churnguard.records import Record
 from churnguard.stream import notes
 from integrations import counting, drift, load, shaping
@@ -151,7 +152,7 @@ def store(reading: Reading, page: Page) -> None:
         _keep_merges(reading, page, shaped)
         _see_keys(reading, page, shaped)
         part.pages += 1
-        for name in RunStream.COUNTERS:
+        for name in Batch.COUNTERS:
             setattr(part, name, getattr(part, name) + getattr(result, name))
         part.deleted += result.deleted
         part.total = page.total if page.total is not None else part.total

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import connection
 
+from churnguard.models import Batch
 from integrations.load.entities import TABLES
 
 FRESH_WITHIN = timedelta(hours=24)
@@ -39,21 +40,11 @@ Of an event it is the customer, on a sample of the day's newest batches."""
 
 _SAMPLED_BATCHES = 3
 _WINDOWS = {"last_minute": 60, "last_hour": 3600, "last_24h": 86_400}
-_COUNTS = (
-    "fetched",
-    "inserted",
-    "updated",
-    "unchanged",
-    "duplicate",
-    "quarantined",
-    "filtered",
-    "deleted",
-)
 
 _LEDGER = f"""
 SELECT max(received_at), max(newest_at), coalesce(sum(lines), 0),
     coalesce(sum(events), 0),
-    {", ".join(f"coalesce(sum({name}), 0)" for name in _COUNTS)},
+    {", ".join(f"coalesce(sum({name}), 0)" for name in Batch.TOTALS)},
     {
     ", ".join(
         f"coalesce(sum(fetched) FILTER (WHERE received_at > %(now)s - "
@@ -145,8 +136,8 @@ def get_status(org_id: int, name: str, *, now: datetime) -> SourceStatus | None:
             return None
         cur.execute(_LEDGER, {"source": source[0], "now": now})
         last, newest, batches, events, *numbers = cur.fetchone()
-        totals = dict(zip(_COUNTS, map(int, numbers), strict=False))
-        rates = numbers[len(_COUNTS) :]
+        totals = dict(zip(Batch.TOTALS, map(int, numbers), strict=False))
+        rates = numbers[len(Batch.TOTALS) :]
         stored = _count_stored(cur, source[0])
         cur.execute(
             "SELECT code, count(*) FROM cg_quarantine "

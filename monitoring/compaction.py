@@ -13,6 +13,7 @@ from datetime import UTC, datetime, time, timedelta
 
 from django.db import connection
 
+from churnguard.models import Batch
 from integrations.status import FRESH_WITHIN
 
 log = logging.getLogger(__name__)
@@ -31,19 +32,7 @@ _FIND = f"""
 SELECT {_SAME} FROM cg_batch WHERE {_MERGED}
 GROUP BY 1, 2, 3, 4, 5 HAVING count(*) > 1 LIMIT %(groups)s
 """
-_SUMS = (
-    "fetched",
-    "inserted",
-    "updated",
-    "unchanged",
-    "duplicate",
-    "quarantined",
-    "filtered",
-    "deleted",
-    "bytes",
-    "events",
-    "lines",
-)
+_SUMS = (*Batch.TOTALS, "bytes", "events", "lines")
 # The first line stays: readers of events take those with its number or a greater one.
 _MERGE = f"""
 WITH part AS MATERIALIZED (

@@ -14,19 +14,11 @@ from django.db import connection
 from django.db.models import Case, Value, When
 
 from analytics.queries import band_counts
-from churnguard.models import Customer, Notice, Organization
+from churnguard.models import Batch, Customer, Notice, Organization
 
 KEEP_S = 5
 WINDOW = timedelta(hours=24)
-OUTCOMES = (
-    "fetched",
-    "inserted",
-    "updated",
-    "unchanged",
-    "duplicate",
-    "quarantined",
-    "filtered",
-)
+FLOW = (*Batch.COUNTERS, "events")
 RUN_STATUSES = (
     "pending",
     "processing",
@@ -37,11 +29,9 @@ RUN_STATUSES = (
 )
 SEVERITIES = ("critical", "warning", "info")
 
-_HOURS = """
+_HOURS = f"""
 SELECT date_trunc('hour', b.received_at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC',
-       sum(fetched)::bigint, sum(inserted)::bigint, sum(updated)::bigint,
-       sum(unchanged)::bigint, sum(duplicate)::bigint, sum(quarantined)::bigint,
-       sum(filtered)::bigint, sum(events)::bigint, max(b.received_at)
+    {", ".join(f"sum({name})::bigint" for name in FLOW)}, max(b.received_at)
 FROM cg_source s JOIN cg_batch b ON b.source_id = s.id AND b.received_at >= %s
 WHERE s.organization_id = %s
 GROUP BY 1
@@ -101,9 +91,7 @@ def _read(organization: Organization, now: datetime) -> dict[str, Any]:
             "total": sum(runs.values()),
             "by_status": dict.fromkeys(RUN_STATUSES, 0) | runs,
         },
-        "records_24h": {
-            name: sum(hour[name] for hour in hours) for name in (*OUTCOMES, "events")
-        },
+        "records_24h": {name: sum(hour[name] for hour in hours) for name in FLOW},
         "last_record_at": newest,
         "hours": hours,
         "quarantine_open": _one(
@@ -142,12 +130,12 @@ def _hours(
 ) -> tuple[list[dict[str, Any]], datetime | None]:
     last = now.replace(minute=0, second=0, microsecond=0)
     starts = [last - timedelta(hours=n) for n in range(23, -1, -1)]
-    names = (*OUTCOMES, "events")
+    nothing = (0,) * len(FLOW)
     with connection.cursor() as cur:
         cur.execute(_HOURS, [starts[0], organization.pk])
         found = {row[0]: row[1:] for row in cur.fetchall()}
     hours = [
-        {"hour": start, **dict(zip(names, found.get(start, (0,) * 9), strict=False))}
+        {"hour": start, **dict(zip(FLOW, found.get(start, nothing), strict=False))}
         for start in starts
     ]
     newest = max((row[-1] for row in found.values()), default=None)

@@ -12,6 +12,18 @@ from churnguard.models.tenancy import Organization
 class Batch(models.Model):
     """What one transaction took in. The database checks that it adds up."""
 
+    COUNTERS = (
+        "fetched",
+        "inserted",
+        "updated",
+        "unchanged",
+        "duplicate",
+        "quarantined",
+        "filtered",
+    )
+    """The first is the sum of the others."""
+    TOTALS = (*COUNTERS, "deleted")
+
     id = models.BigAutoField(primary_key=True)
     organization = models.ForeignKey(
         Organization, on_delete=models.CASCADE, db_index=False

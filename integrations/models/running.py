@@ -105,16 +105,6 @@ class RunStream(models.Model):
     """One stream of one run. status: pending, processing, retrying, completed,
     failed, brake, cancelled or skipped."""
 
-    COUNTERS = (
-        "fetched",
-        "inserted",
-        "updated",
-        "unchanged",
-        "duplicate",
-        "quarantined",
-        "filtered",
-    )
-
     id = models.BigAutoField(primary_key=True)
     run = models.ForeignKey(SyncRun, on_delete=models.CASCADE, related_name="parts")
     state = models.ForeignKey(StreamState, on_delete=models.CASCADE)

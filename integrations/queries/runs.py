@@ -14,7 +14,6 @@ from churnguard.models import Batch, Organization
 from integrations.models import Integration, RunStatus, RunStream, SyncRun
 
 _UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"))
-_COUNTERS = (*RunStream.COUNTERS, "deleted")
 
 
 def list_runs(
@@ -38,7 +37,7 @@ def list_runs(
         row["run_id"]: dict(row)
         for row in RunStream.objects.filter(run__in=found)
         .values("run_id")
-        .annotate(**{name: Sum(name) for name in _COUNTERS})
+        .annotate(**{name: Sum(name) for name in Batch.TOTALS})
     }
     return [run_body(run, sums.get(run.pk)) for run in found], following
 
@@ -48,7 +47,7 @@ def run_body(run: SyncRun, sums: dict[str, Any] | None = None) -> dict[str, Any]
     of its ledger (fetched = inserted + updated + ... + filtered)."""
     if sums is None:
         sums = RunStream.objects.filter(run=run).aggregate(
-            **{name: Sum(name) for name in _COUNTERS}
+            **{name: Sum(name) for name in Batch.TOTALS}
         )
     ended = run.finished_at or datetime.now(UTC)
     return {
@@ -72,7 +71,7 @@ def run_body(run: SyncRun, sums: dict[str, Any] | None = None) -> dict[str, Any]
         ),
         "error_code": run.error_code,
         "error_detail": run.error_detail,
-        **{name: int(sums[name] or 0) for name in _COUNTERS},
+        **{name: int(sums[name] or 0) for name in Batch.TOTALS},
     }
 
 
@@ -108,7 +107,7 @@ def ledger_lines(
             "stream": line.stream,
             "page": line.page,
             "received_at": line.received_at,
-            **{name: getattr(line, name) for name in _COUNTERS},
+            **{name: getattr(line, name) for name in Batch.TOTALS},
         }
         for line in found
     ], following
@@ -197,7 +196,7 @@ def _part(part: RunStream) -> dict[str, Any]:
         "finished_at": part.finished_at,
         "error_code": part.error_code,
         "error_detail": part.error_detail,
-        **{name: getattr(part, name) for name in _COUNTERS},
+        **{name: getattr(part, name) for name in Batch.TOTALS},
     }
 
 

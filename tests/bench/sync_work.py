@@ -75,6 +75,7 @@ def prepare_sync(public_id: str, expected: str) -> Callable[[], int]:
     """Our engine: a run in full, from the claim to the end. expected: what the
     records must have become, "inserted" or "unchanged"."""
     integration = _integration(public_id)
+    from churnguard.models import Batch
     from integrations import runs
     from integrations.models import RunStream
 
@@ -86,7 +87,7 @@ def prepare_sync(public_id: str, expected: str) -> Callable[[], int]:
         assert runs.run_now(run.pk, within_s=86_400)
         run.refresh_from_db()
         (part,) = RunStream.objects.filter(run=run)
-        found = {name: getattr(part, name) for name in RunStream.COUNTERS}
+        found = {name: getattr(part, name) for name in Batch.COUNTERS}
         if run.status != "completed" or found[expected] != part.fetched:
             raise RuntimeError(f"{run.status} {part.error_detail} {found}")
         return int(part.fetched)
