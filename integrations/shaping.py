@@ -56,15 +56,7 @@ def shape(page: Page, how: Shape) -> Shaped:
             if how.mapping is not None:
                 changed = how.mapping.apply(changed)
         except RecordError as exc:
-            rejects.append(
-                Reject(
-                    code=exc.code,
-                    detail=exc.message,
-                    raw=raw_of(record),
-                    external_id=id_of(record),
-                    field=exc.field or "",
-                )
-            )
+            rejects.append(Reject.of(exc, raw_of(record), id_of(record)))
             continue
         if rules and not passes(changed, rules):
             filtered += 1

@@ -83,6 +83,11 @@ class Reject:
     external_id: str = ""
     field: str = ""
 
+    @classmethod
+    def of(cls, error: RecordError, raw: JsonDict, external_id: str = "") -> Reject:
+        """What `error` says is wrong with a record."""
+        return cls(error.code, error.message, raw, external_id, error.field or "")
+
 
 @dataclass(frozen=True, slots=True)
 class Page:

@@ -215,9 +215,7 @@ def records_from_mapping(
             records.append(mapping.record(raw))
         except RecordError as error:
             kept = dict(raw) if isinstance(raw, Mapping) else {"value": raw}
-            rejects.append(
-                Reject(error.code, error.message, kept, field=error.field or "")
-            )
+            rejects.append(Reject.of(error, kept))
     return records, rejects
 
 

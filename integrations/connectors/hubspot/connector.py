@@ -306,15 +306,7 @@ def _page(
         try:
             made.append(records.record_of(reader.kind, raw, account))
         except RecordError as exc:
-            rejects.append(
-                Reject(
-                    exc.code,
-                    exc.message,
-                    raw,
-                    external_id=str(raw.get("id") or ""),
-                    field=exc.field or "",
-                )
-            )
+            rejects.append(Reject.of(exc, raw, str(raw.get("id") or "")))
     return Page(
         records=made,
         rejects=rejects,

@@ -141,7 +141,7 @@ def _page(name: str, rows: list[JsonDict], cursor: JsonDict) -> Page:
             else:
                 made.append(records.simple_object(name, _id_of(name, row), row))
         except RecordError as exc:
-            rejects.append(Reject(exc.code, exc.message, row, str(row.get("id") or "")))
+            rejects.append(Reject.of(exc, row, str(row.get("id") or "")))
     return Page(records=made, rejects=rejects, cursor=cursor, filtered=left_out)
 
 

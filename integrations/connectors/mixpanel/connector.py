@@ -233,9 +233,7 @@ class MixpanelConnector(Connector):
             try:
                 page.records.append(self.parse(stream, raw))
             except RecordError as exc:
-                page.rejects.append(
-                    Reject(exc.code, exc.message, raw, field=exc.field or "")
-                )
+                page.rejects.append(Reject.of(exc, raw))
         yield replace(page, total=len(page.records) + len(page.rejects))
 
     def _cohorts(self) -> list[JsonDict]:

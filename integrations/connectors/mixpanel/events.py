@@ -132,9 +132,7 @@ class EventReader:
             try:
                 made = records.event_of(raw, self.project.zone, self.customer_property)
             except RecordError as exc:
-                rejects.append(
-                    Reject(exc.code, exc.message, raw, field=exc.field or "")
-                )
+                rejects.append(Reject.of(exc, raw))
                 continue
             if not self._is_wanted(made):
                 filtered += 1

@@ -113,15 +113,7 @@ class ProfileReader:
             try:
                 made.append(self.make(raw))
             except RecordError as exc:
-                rejects.append(
-                    Reject(
-                        exc.code,
-                        exc.message,
-                        raw,
-                        external_id=str(raw.get("$distinct_id") or ""),
-                        field=exc.field or "",
-                    )
-                )
+                rejects.append(Reject.of(exc, raw, str(raw.get("$distinct_id") or "")))
         return Page(records=made, rejects=rejects, cursor=dict(cursor), total=total)
 
 

@@ -272,15 +272,8 @@ class RestConnector(Connector):
             try:
                 batch.records.append(_record(endpoint, mapping, raw))
             except RecordError as exc:
-                batch.rejects.append(
-                    Reject(
-                        code=exc.code,
-                        detail=exc.message,
-                        raw=raw if isinstance(raw, dict) else {"value": raw},
-                        external_id=_id_in(mapping, raw),
-                        field=exc.field or "",
-                    )
-                )
+                kept = raw if isinstance(raw, dict) else {"value": raw}
+                batch.rejects.append(Reject.of(exc, kept, _id_in(mapping, raw)))
         return batch
 
     def _first_rows(

@@ -316,9 +316,7 @@ class SalesforceConnector(Connector):
             try:
                 made.append(records.record_of(reader.described, raw, self._currency))
             except RecordError as exc:
-                rejects.append(
-                    Reject(exc.code, exc.message, raw, external_id, exc.field or "")
-                )
+                rejects.append(Reject.of(exc, raw, external_id))
         return Page(
             records=made,
             rejects=rejects,

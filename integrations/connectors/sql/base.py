@@ -267,9 +267,7 @@ class SqlConnector(Connector):
             try:
                 records.append(self._record(table, watermark, row))
             except RecordError as exc:
-                rejects.append(
-                    Reject(exc.code, exc.message, row, field=exc.field or "")
-                )
+                rejects.append(Reject.of(exc, row))
         return Page(records=records, rejects=rejects, cursor=cursor, total=total)
 
     def _record(self, table: Table, watermark: str, row: JsonDict) -> ObjectRecord:

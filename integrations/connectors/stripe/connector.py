@@ -159,10 +159,7 @@ class StripeConnector(Connector):
             try:
                 done.append(self.parse(stream, self._account.complete(kind, raw)))
             except RecordError as exc:
-                name = str(raw.get("id") or "")
-                rejects.append(
-                    Reject(exc.code, exc.message, raw, name, exc.field or "")
-                )
+                rejects.append(Reject.of(exc, raw, str(raw.get("id") or "")))
         return Page(
             records=done,
             rejects=rejects,

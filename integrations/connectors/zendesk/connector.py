@@ -272,15 +272,7 @@ class ZendeskConnector(Connector):
             try:
                 made.append(self.parse(stream, raw))
             except RecordError as exc:
-                rejects.append(
-                    Reject(
-                        exc.code,
-                        exc.message,
-                        raw,
-                        external_id=str(raw.get("id") or ""),
-                        field=exc.field or "",
-                    )
-                )
+                rejects.append(Reject.of(exc, raw, str(raw.get("id") or "")))
         return Page(records=made, rejects=rejects, cursor=cursor, filtered=filtered)
 
     def _described(self, stream: Stream) -> Stream:
