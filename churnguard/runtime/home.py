@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from churnguard.errors import ConfigError
 from churnguard.runtime import processes
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -24,9 +25,18 @@ def home() -> Path:
 
 
 def ensure() -> Path:
-    """`home()`, made with mode 0700 if it was not there."""
+    """`home()`, made with mode 0700 if it was not there. Raises ConfigError where it
+    cannot be made, PermissionError where that is somebody else's to do."""
     path = home()
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except PermissionError:
+        raise
+    except OSError as exc:
+        raise ConfigError(
+            f"The data folder {path} cannot be made ({exc.strerror}). Set "
+            "CHURNGUARD_HOME to a folder that can."
+        ) from exc
     return path
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from churnguard.errors import ConfigError
 from churnguard.runtime import home as homes
-from churnguard.runtime import processes, web
+from churnguard.runtime import preflight, processes, web
 from churnguard.runtime.postgres import EmbeddedPostgres
 from churnguard.runtime.roles import command, sample_life
 from churnguard.runtime.roles import roles as product_roles
@@ -167,6 +167,7 @@ def _base_environment(home: Path, stream: LogStream) -> dict[str, str]:
             f"DATABASE_URL is set, so {' and '.join(missing)} must be set too: secrets "
             "are made by themselves only for the embedded database."
         )
+    preflight.check_servers(os.environ)
     if missing:
         kept = homes.ensure_secrets()
         env |= {name: kept[name] for name in missing}

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import psycopg
+import pytest
 import redis
 
 from churnguard.runtime import web
@@ -183,6 +184,69 @@ def test_an_external_database_needs_secrets_of_its_own(new_up: NewUp) -> None:
 
     assert up.start().exit_code() == 1
     assert "so INTEGRATION_ENCRYPTION_KEY must be set too" in up.said()
+
+
+_KEYS = {"SECRET_KEY": "set", "INTEGRATION_ENCRYPTION_KEY": f"{'MDAw' * 10}MDA="}
+
+
+@pytest.mark.parametrize(
+    ("env", "told"),
+    [
+        (
+            {"DATABASE_URL": "postgresql://ann:hush@127.0.0.1:1/none", **_KEYS},
+            "PostgreSQL at DATABASE_URL cannot be used: connection failed: connection "
+            'to server at "127.0.0.1", port 1 failed: Connection refused. Correct the '
+            "address, or unset DATABASE_URL to use the embedded server.\n",
+        ),
+        (
+            {"DATABASE_URL": "mysql://ann:hush@127.0.0.1/none", **_KEYS},
+            "DATABASE_URL must look like postgresql://user:password@host:5432/name.\n",
+        ),
+        (
+            {"REDIS_URL": "redis://:hush@127.0.0.1:1/0"},
+            "Redis at REDIS_URL cannot be used: Error 111 connecting to 127.0.0.1:1. "
+            "Connection refused. Correct the address, or unset REDIS_URL to use the "
+            "embedded server.\n",
+        ),
+        (
+            {"INTEGRATION_ENCRYPTION_KEY_FILE": "/proc/none"},
+            "INTEGRATION_ENCRYPTION_KEY_FILE names /proc/none, which cannot be read: "
+            "No such file or directory.\n",
+        ),
+    ],
+    ids=["gone", "mysql", "redis", "file"],
+)
+def test_an_address_that_leads_nowhere_is_named_before_anything_starts(
+    new_up: NewUp, env: dict[str, str], told: str
+) -> None:
+    up = new_up(**env)
+
+    assert up.start().exit_code() == 1
+    assert up.said() == told
+    assert not (up.home / "postgres").exists()
+
+
+def test_a_key_that_encrypts_nothing_is_refused(new_up: NewUp) -> None:
+    up = new_up(INTEGRATION_ENCRYPTION_KEY="hush")
+
+    assert up.start().exit_code() == 1
+    assert "must be one or more comma-separated Fernet keys" in up.said()
+    assert "hush" not in up.said()
+
+
+def test_a_data_folder_that_cannot_be_made_is_named(
+    new_up: NewUp, folder: Path
+) -> None:
+    file = folder / "file"
+    file.touch()
+    up = new_up(folder / "home")
+    up.env["CHURNGUARD_HOME"] = str(file / "home")
+
+    assert up.start().exit_code() == 1
+    assert up.said() == (
+        f"The data folder {file / 'home'} cannot be made (Not a directory). Set "
+        "CHURNGUARD_HOME to a folder that can.\n"
+    )
 
 
 def test_a_sample_that_failed_is_made_again_by_the_next_start(new_up: NewUp) -> None:
