@@ -78,7 +78,8 @@ _TAMED = (
 
 
 def configure(config: Mapping[str, Any]) -> None:
-    """Django's LOGGING_CONFIG: `config` is {"level": "INFO", "access": bool}.
+    """Django's LOGGING_CONFIG: `config` is {"level": "INFO", "access": bool,
+    "levels": {logger name: level, "" = that of its parent}}.
 
     Replaces the root handler and takes away the handlers that Django, Celery and
     uvicorn bring, so that each line is written once and in our shape. Idempotent.
@@ -98,6 +99,8 @@ def configure(config: Mapping[str, Any]) -> None:
         logging.getLogger("uvicorn.error").addFilter(_is_no_access_line)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name, level in config.get("levels", {}).items():
+        logging.getLogger(name).setLevel(level or logging.NOTSET)
     logging.captureWarnings(True)
     structlog.configure(
         processors=[

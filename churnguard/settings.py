@@ -281,7 +281,8 @@ CHURNGUARD_LOOPS: dict[str, float] = {
 worker, and claims its work by SKIP LOCKED, so any number of workers may run."""
 
 # The specification's variables.
-INTEGRATION_ENGINE_LOG_LEVEL = env.str("INTEGRATION_ENGINE_LOG_LEVEL", "INFO").upper()
+INTEGRATION_ENGINE_LOG_LEVEL = env.str("INTEGRATION_ENGINE_LOG_LEVEL", "").upper()
+"""Of the sync engine and the connectors; empty = LOG_LEVEL."""
 INTEGRATION_DEFAULT_RETRY_ATTEMPTS = env.int("INTEGRATION_DEFAULT_RETRY_ATTEMPTS", 3)
 INTEGRATION_DEFAULT_BATCH_SIZE = env.int("INTEGRATION_DEFAULT_BATCH_SIZE", 1000)
 INTEGRATION_ALLOW_PRIVATE_HOSTS = env.list(
@@ -293,9 +294,6 @@ SYNC_SLOTS = env.int("SYNC_SLOTS", 2)
 SYNC_LEASE_S = env.int("SYNC_LEASE_S", 60)
 WEBHOOK_SERVER_HOST = env.str("WEBHOOK_SERVER_HOST", "127.0.0.1")
 WEBHOOK_SERVER_PORT = env.int("WEBHOOK_SERVER_PORT", 8080)
-WEBHOOK_RATE_LIMIT_PER_MINUTE = env.int("WEBHOOK_RATE_LIMIT_PER_MINUTE", 1000)
-WEBHOOK_MAX_PAYLOAD_SIZE = env.int("WEBHOOK_MAX_PAYLOAD_SIZE", 1_048_576)
-WEBHOOK_SIGNATURE_VALIDATION = env.bool("WEBHOOK_SIGNATURE_VALIDATION", True)
 DASHBOARD_HOST = env.str("DASHBOARD_HOST", "127.0.0.1")
 DASHBOARD_PORT = env.int("DASHBOARD_PORT", 8090)
 DASHBOARD_UPDATE_INTERVAL = env.int("DASHBOARD_UPDATE_INTERVAL", 60)
@@ -316,6 +314,9 @@ vars().update(env.email_url_config(EMAIL_URL))
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "churnguard@localhost")
 
 LOGGING_CONFIG = "churnguard.logs.configure"
-LOGGING = {"level": env.str("LOG_LEVEL", "INFO").upper()}
+LOGGING = {
+    "level": env.str("LOG_LEVEL", "INFO").upper(),
+    "levels": {"integrations": INTEGRATION_ENGINE_LOG_LEVEL},
+}
 PROMETHEUS_LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 SILENCED_SYSTEM_CHECKS = ["fields.W342"]

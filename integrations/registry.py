@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings as django_settings
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
@@ -100,6 +101,10 @@ def create(
     values = _columns(body, cls)
     values.setdefault("name", cls.label)
     values.setdefault("integration_type", cls.integration_type)
+    values.setdefault("batch_size", django_settings.INTEGRATION_DEFAULT_BATCH_SIZE)
+    values.setdefault(
+        "retry_attempts", django_settings.INTEGRATION_DEFAULT_RETRY_ATTEMPTS
+    )
     kind, given = credentials.flatten(body.get("credentials") or {})
     open_values, secrets = credentials.split(cls, given)
     settings = {**_settings(body, cls), **open_values}

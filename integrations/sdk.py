@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 
 from churnguard.errors import ConfigError
 from churnguard.models import Organization
@@ -59,8 +60,12 @@ class SyncConfiguration:
 
     sync_mode: DataSyncMode = DataSyncMode.INCREMENTAL
     sync_frequency: int = 3600
-    batch_size: int = 1000
-    retry_attempts: int = 3
+    batch_size: int = field(
+        default_factory=lambda: settings.INTEGRATION_DEFAULT_BATCH_SIZE
+    )
+    retry_attempts: int = field(
+        default_factory=lambda: settings.INTEGRATION_DEFAULT_RETRY_ATTEMPTS
+    )
     retry_backoff: int = 60
     data_filters: dict[str, Any] = field(default_factory=dict)
     field_mappings: dict[str, Any] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -172,3 +173,25 @@ def test_a_process_writes_each_line_once_as_json() -> None:
     messages = [json.loads(text)["metadata"]["message"] for text in lines]
     assert messages[:2] == ["up 1", "down"]
     assert messages[2].startswith("<string>:1: UserWarning: old")
+
+
+@pytest.mark.parametrize(("level", "operations"), [("DEBUG", 3), ("WARNING", 1)])
+def test_the_engine_has_a_level_of_its_own(level: str, operations: int) -> None:
+    code = (
+        "import django, logging; django.setup();"
+        "logging.getLogger('integrations.sync').debug('sync.seen');"
+        "logging.getLogger('integrations.sync').info('sync.started');"
+        "logging.getLogger('analytics.scoring').debug('scoring.seen');"
+        "logging.getLogger('integrations.sync').warning('sync.late')"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "INTEGRATION_ENGINE_LOG_LEVEL": level, "LOG_LEVEL": "INFO"},
+    )
+
+    lines = [json.loads(text)["operation"] for text in done.stderr.splitlines()]
+    assert lines == ["sync.seen", "sync.started", "sync.late"][-operations:]

@@ -15,6 +15,7 @@ from churnguard.auth import create_api_key
 from churnguard.errors import AuthenticationError
 from churnguard.models import AuditEntry, Organization, Schedule, Source
 from integrations.models import Credential, Integration
+from integrations.sdk import SyncConfiguration
 from tests.integrations.sync.scripted import Account
 
 pytestmark = pytest.mark.django_db
@@ -43,6 +44,25 @@ def test_create_answers_the_configuration_without_secrets(
     assert hints["access_token"]["last4"] == "cess"
     assert Schedule.objects.get(kind="sync").every_s == 3600
     assert Source.objects.get().name == "main"
+
+
+def test_the_operator_sets_what_an_integration_has_by_default(
+    account: Account,
+    owner: APIClient,
+    body: dict[str, Any],
+    org: Organization,
+    settings: Any,
+) -> None:
+    settings.INTEGRATION_DEFAULT_BATCH_SIZE = 250
+    settings.INTEGRATION_DEFAULT_RETRY_ATTEMPTS = 7
+    chosen = create(owner, body)["sync_config"]
+    del body["sync_config"]["batch_size"]
+    left_open = create(owner, body)["sync_config"]
+
+    assert (chosen["batch_size"], chosen["retry_attempts"]) == (1000, 7)
+    assert (left_open["batch_size"], left_open["retry_attempts"]) == (250, 7)
+    facade = SyncConfiguration()
+    assert (facade.batch_size, facade.retry_attempts) == (250, 7)
 
 
 def test_a_brought_id_is_unique_in_its_organisation(
