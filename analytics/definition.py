@@ -18,7 +18,7 @@ class Metric:
     """anchors: the values that score 0, 60 and 100, linear between, flat outside.
 
     weight: share inside its component. grace_days, half_life_days: how knowledge of
-    this metric ages. source: which kind of fact feeds it (see features.FEEDS).
+    this metric ages. source: which kind of fact feeds it (see facts.FEEDS).
     """
 
     name: str
@@ -94,8 +94,18 @@ METRICS: tuple[Metric, ...] = (
         "ticket_volume",
         "support",
         "Ticket volume",
-        0.20,
+        0.12,
         (3.0, 1.8, 1.2),
+        2,
+        14,
+        "tickets",
+    ),
+    Metric(
+        "ticket_silence",
+        "support",
+        "Sudden silence",
+        0.08,
+        (0, 0.25, 0.5),
         2,
         14,
         "tickets",
@@ -104,21 +114,32 @@ METRICS: tuple[Metric, ...] = (
         "last_contact",
         "engagement",
         "Last contact",
-        0.60,
+        0.40,
         (90, 30, 14),
         0,
         45,
         "contact",
     ),
+    Metric("replies", "engagement", "Replies", 0.20, (0, 0.25, 0.6), 0, 45, "contact"),
     Metric(
         "campaigns",
         "engagement",
-        "E-mail response",
-        0.40,
+        "Campaign response",
+        0.20,
         (0, 0.15, 0.4),
         0,
         45,
         "campaigns",
+    ),
+    Metric(
+        "champion",
+        "engagement",
+        "Champion active",
+        0.20,
+        (90, 30, 14),
+        0,
+        45,
+        "champion",
     ),
     Metric("csat", "sentiment", "CSAT", 0.40, (25, 62.5, 87.5), 30, 60, "answers"),
     Metric("nps", "sentiment", "NPS", 0.40, (0, 7, 9), 90, 180, "answers"),
@@ -147,3 +168,21 @@ DEFAULT_SPEC: dict[str, Any] = {
     "caps": {"cancellation_scheduled": 20, "past_due_30": 40, "urgent_overdue": 60},
     "bands": {"healthy": 70, "watch": 40, "hysteresis": 3, "least_coverage_pct": 50},
 }
+
+
+def completed(stored: dict[str, Any]) -> dict[str, Any]:
+    """A stored definition with the settings that were unknown when it was made. A
+    metric it does not know does not count, so that it scores as it always did."""
+    metrics = {
+        metric.name: {
+            **DEFAULT_SPEC["metrics"][metric.name],
+            "enabled": metric.name in stored["metrics"],
+            **stored["metrics"].get(metric.name, {}),
+        }
+        for metric in METRICS
+    }
+    parts = {
+        name: {**DEFAULT_SPEC[name], **stored[name]}
+        for name in ("components", "caps", "bands")
+    }
+    return {"components": parts.pop("components"), "metrics": metrics, **parts}

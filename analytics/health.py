@@ -2,9 +2,10 @@
 
 For n customers and m metrics all arrays are (n, m) in the order of
 `definition.METRICS`; NaN means "no such fact". Method: metric scores are piecewise
-linear in 0..100; knowledge that ages fades toward the segment median; components and
-metrics without facts are left out and weights renormalised; points lost are rounded
-by largest remainder, so that score + points lost = 100 exactly.
+linear in 0..100; knowledge that ages fades toward the segment median, which also stands
+in where a habit is not known yet; components and metrics without facts are left out and
+weights renormalised; points lost are rounded by largest remainder, so that score +
+points lost = 100 exactly.
 """
 
 from __future__ import annotations
@@ -31,13 +32,25 @@ CAP_LINE = "cap"
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """values, age_days: (n, m); prior: (n, m) segment medians in 0..100;
-    capped: (n, len(CAPS)) booleans."""
+    """values, age_days: (n, m); prior: (n, m) segment medians in 0..100; ordinary:
+    (n, m) booleans, where no own habit is known yet and the prior stands in for the
+    score; capped: (n, len(CAPS)) booleans."""
 
     values: Floats
     age_days: Floats
     prior: Floats
+    ordinary: npt.NDArray[np.bool_]
     capped: npt.NDArray[np.bool_]
+
+    def of(self, rows: Any) -> Facts:
+        """Those of some rows."""
+        return Facts(
+            values=self.values[rows],
+            age_days=self.age_days[rows],
+            prior=self.prior[rows],
+            ordinary=self.ordinary[rows],
+            capped=self.capped[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +75,9 @@ def metric_scores(values: Floats, spec: dict[str, Any]) -> Floats:
     """(n, m) scores 0..100 by the anchors; NaN stays NaN, as does a metric that is
     turned off."""
     out = np.full(values.shape, np.nan)
+    enabled = _enabled(spec)
     for column, metric in enumerate(METRICS):
-        if not spec["metrics"][metric.name].get("enabled", True):
+        if not enabled[column]:
             continue
         bad, ok, good = spec["metrics"][metric.name]["anchors"]
         xs = np.array([bad, ok, good], dtype=float)
@@ -74,6 +88,10 @@ def metric_scores(values: Floats, spec: dict[str, Any]) -> Floats:
         known = ~np.isnan(column_values)
         out[known, column] = np.interp(column_values[known], xs, ys)
     return out
+
+
+def _enabled(spec: dict[str, Any]) -> npt.NDArray[np.bool_]:
+    return np.array([spec["metrics"][m.name].get("enabled", True) for m in METRICS])
 
 
 def freshness(age_days: Floats, spec: dict[str, Any]) -> Floats:
@@ -127,8 +145,11 @@ def compute(facts: Facts, spec: dict[str, Any]) -> Scores:
     """Score every row; see the module's text for the method."""
     n, m = facts.values.shape
     raw = metric_scores(facts.values, spec)
+    stands_in = facts.ordinary & np.isnan(raw) & _enabled(spec)
+    raw = np.where(stands_in, facts.prior, raw)
     present = ~np.isnan(raw)
-    fresh = freshness(facts.age_days, spec)
+    # A median says nothing of this customer, so it adds nothing to the coverage.
+    fresh = np.where(stands_in, 0.0, freshness(facts.age_days, spec))
     weight = point_weights(present, spec)
     known = weight.sum(axis=1) > 0
     raw0 = np.nan_to_num(raw)

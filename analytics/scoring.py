@@ -100,12 +100,7 @@ def score_customers(
     changed = 0
     band_changes: list[tuple[int, str, str]] = []
     for definition_id, spec, rows in _by_definition(org_id, customers):
-        subset = health.Facts(
-            values=facts.values[rows],
-            age_days=facts.age_days[rows],
-            prior=priors[rows],
-            capped=facts.capped[rows],
-        )
+        subset = facts.with_priors(priors, rows)
         scores = health.compute(subset, spec)
         some = [customers[row] for row in rows]
         new_bands = health.bands(
@@ -176,7 +171,9 @@ def _by_definition(
     for row, customer in enumerate(customers):
         chosen = definitions.get(customer.segment, definitions[""])
         groups.setdefault(chosen.pk, (chosen.spec, []))[1].append(row)
-    return [(pk, spec, rows) for pk, (spec, rows) in groups.items()]
+    return [
+        (pk, definition.completed(spec), rows) for pk, (spec, rows) in groups.items()
+    ]
 
 
 def get_priors(

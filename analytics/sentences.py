@@ -52,9 +52,18 @@ def _n(value: float | None, unit: str, *, digits: int = 0) -> str:
     return f"{text} {unit}{'' if number == 1 else 's'}"
 
 
+_GONE_DAYS = 27
+"""Silent for so long scores 0, habit or not."""
+
+
+def _no_habit(is_median: bool) -> str:
+    median = ", so the segment's median counts" if is_median else ""
+    return f"no own habit known yet{median}"
+
+
 def _active_days(a: float | None, b: float | None) -> str:
     if b is None:
-        return f"Active on {_n(a, 'day')} of the last 28; no own habit known yet."
+        return f"Active on {_n(a, 'day')} of the last 28; {_no_habit(bool(a))}."
     return (
         f"Active on {_n(a, 'day')} of the last 28; usual are {_n(b, 'day', digits=1)}."
     )
@@ -63,8 +72,9 @@ def _active_days(a: float | None, b: float | None) -> str:
 def _recency(a: float | None, b: float | None) -> str:
     if a is None:
         return "No use on record."
-    usual = f"; the usual gap is {_n(b, 'day', digits=1)}" if b is not None else ""
-    return f"Last used {_n(a, 'day')} ago{usual}."
+    if b is None:
+        return f"Last used {_n(a, 'day')} ago; {_no_habit(a < _GONE_DAYS)}."
+    return f"Last used {_n(a, 'day')} ago; the usual gap is {_n(b, 'day', digits=1)}."
 
 
 def _plan(a: float | None, b: float | None) -> str:
@@ -81,6 +91,18 @@ def _renewal(a: float | None, b: float | None) -> str:
     if b == 1:
         return "The subscription has ended."
     return f"The term ends in {_n(a, 'day')} and nothing says it will renew."
+
+
+def _tickets(a: float | None, b: float | None) -> str:
+    return f"{_n(a, 'ticket')} in 28 days; usual are {_n(b, 'ticket', digits=1)}."
+
+
+def _champion(a: float | None, b: float | None) -> str:
+    ago = f"{_n(a, 'day')} ago"
+    if not b:
+        return f"The last champion was removed from its source {ago}."
+    who = "The champion" if b == 1 else f"The more active of {int(b)} champions"
+    return f"{who} was last active {ago}."
 
 
 _SENTENCES: dict[str, Callable[[float | None, float | None], str]] = {
@@ -106,11 +128,16 @@ _SENTENCES: dict[str, Callable[[float | None, float | None], str]] = {
     "resolution": lambda a, b: (
         f"The median resolution took {_n(a, 'hour', digits=1)} over 90 days."
     ),
-    "ticket_volume": lambda a, b: (
-        f"{_n(a, 'ticket')} in 28 days; usual are {_n(b, 'ticket', digits=1)}."
-    ),
+    "ticket_volume": _tickets,
+    "ticket_silence": _tickets,
     "last_contact": lambda a, b: f"The last two-way contact was {_n(a, 'day')} ago.",
-    "campaigns": lambda a, b: f"{_n(a, 'response')} to {_n(b, 'e-mail')} in 90 days.",
+    "replies": lambda a, b: (
+        f"{int(a or 0)} of the last {_n(b, 'e-mail')} to it got an answer."
+    ),
+    "campaigns": lambda a, b: (
+        f"{_n(a, 'response')} to {_n(b, 'campaign e-mail')} in 90 days."
+    ),
+    "champion": _champion,
     "csat": lambda a, b: f"CSAT is {a or 0:.0f} % over {_n(b, 'answer')} in 180 days.",
     "nps": lambda a, b: (
         f"Latest NPS answers average {a or 0:.1f} of 10 ({_n(b, 'contact')})."

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from analytics.definition import COMPONENTS
+from analytics.definition import COMPONENTS, completed
 from analytics.definitions.models import DefinitionCheck
 from analytics.definitions.store import Standing
-from analytics.definitions.validation import completed, differences
+from analytics.definitions.validation import differences
 from analytics.models import ScoreDefinition
 from churnguard.api import keyset_by_id
 from churnguard.models import Organization

@@ -17,10 +17,11 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from analytics.churn.threads import limited_threads
+from analytics.definition import completed
 from analytics.definitions import backtest, looks, preview, store, weights
 from analytics.definitions.models import DefinitionCheck, DefinitionDraft
 from analytics.definitions.past import LEFT_OUT
-from analytics.definitions.validation import completed, digest
+from analytics.definitions.validation import digest
 from analytics.predict import labels, snapshots
 from analytics.predict.models import ModelVersion
 from analytics.scoring import active_definition, active_definitions
@@ -196,7 +197,9 @@ def _finish(check: DefinitionCheck, now: datetime) -> None:
 def _preview(check: DefinitionCheck, now: datetime) -> tuple[dict[str, Any], str]:
     if check.spec is None:
         raise ConfigError("A preview needs a draft.", code="no_draft")
-    found = preview.preview(check.organization, check.segment, check.spec, now)
+    found = preview.preview(
+        check.organization, check.segment, completed(check.spec), now
+    )
     return found, ""
 
 
@@ -206,7 +209,7 @@ def _backtest(check: DefinitionCheck, now: datetime) -> tuple[dict[str, Any], st
     active = active_definition(check.organization_id, check.segment)
     specs = {"active": completed(active.spec)}
     if check.spec is not None:
-        specs["draft"] = check.spec
+        specs["draft"] = completed(check.spec)
     champion = ModelVersion.objects.filter(
         organization=check.organization, state="champion"
     ).first()

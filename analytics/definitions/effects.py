@@ -9,6 +9,7 @@ import numpy as np
 from psycopg import Cursor
 
 from analytics import health
+from analytics.definition import completed
 from analytics.models import ScoreDefinition
 from analytics.score_notes import ScoredCustomer
 
@@ -45,15 +46,7 @@ def fallen_by_definition(
     found = set()
     for old, spec in specs.items():
         rows = np.array([r for r in fallen if before.get(customers[r].id) == old])
-        scores = health.compute(
-            health.Facts(
-                values=facts.values[rows],
-                age_days=facts.age_days[rows],
-                prior=facts.prior[rows],
-                capped=facts.capped[rows],
-            ),
-            spec,
-        )
+        scores = health.compute(facts.of(rows), completed(spec))
         bands = health.bands(
             scores.score,
             scores.coverage_pct,

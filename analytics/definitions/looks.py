@@ -88,13 +88,8 @@ def load_looks(
 def score_look(look: Look, spec: dict[str, Any]) -> health.Scores:
     """The scores of a look under a definition; medians are those of the look."""
     raw = health.metric_scores(look.facts.values, spec)
-    facts = health.Facts(
-        values=look.facts.values,
-        age_days=look.facts.age_days,
-        prior=_medians(raw, look.segments),
-        capped=look.facts.capped,
-    )
-    return health.compute(facts, spec)
+    medians = _medians(raw, look.segments)
+    return health.compute(look.facts.with_priors(medians), spec)
 
 
 def _is_for(segment: str, own: str, own_segments: set[str]) -> bool:

@@ -2,9 +2,9 @@
 
 The same definitions as `analytics.facts`, read point in time: only what happened
 before the cutoff counts, and what keeps no time of its own is left out (renewal, a
-scheduled cancellation, the last contact a CRM states), since its present value would
-tell who left. A source counts as fresh from its first fact on: imported history says
-when things happened, not when they were heard of.
+scheduled cancellation, the last contact a CRM states, who is a champion), since its
+present value would tell who left. A source counts as fresh from its first fact on:
+imported history says when things happened, not when they were heard of.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from psycopg import Cursor
 
 from analytics.facts.base import DAY_S, CustomerFacts, M
+from analytics.facts.engagement import replies_sql
+from analytics.facts.service import SILENCE_HABIT
+from analytics.facts.usage import HABIT_DAYS
 from analytics.health import CAPS, Floats
 from analytics.predict import fact_sql
 from analytics.predict.labels import EPOCH
@@ -26,8 +29,9 @@ from analytics.predict.labels import EPOCH
 IntArray = NDArray[np.int64]
 
 LEFT_OUT = (
-    "Renewals and scheduled cancellations are left out: the data do not say when they "
-    "became known. Contact is counted from conversations, and every source as fresh."
+    "Renewals, scheduled cancellations and champions are left out: the data do not say "
+    "when they became known. Contact is counted from conversations, and every source "
+    "as fresh."
 )
 
 _LIVING = "(x.deleted_at IS NULL OR x.deleted_at >= %(at)s)"
@@ -158,6 +162,8 @@ FROM cg_conversation x {_OF}
 AND x.direction IN ('both', 'in') AND x.started_at < %(at)s GROUP BY 1
 """
 
+_REPLIES = replies_sql("s.customer_id", _OF)
+
 _CAMPAIGNS = f"""
 SELECT s.customer_id, count(*) FILTER (WHERE x.kind IN ('opened', 'clicked',
         'attended', 'submitted'))::float
@@ -228,6 +234,7 @@ def gather_past(
         "org": org_id,
         "ids": f"{{{','.join(map(str, customers.tolist()))}}}",
         "at": at,
+        "now": at,
         "day": cutoff,
     }
     facts = CustomerFacts.empty(len(customers))
@@ -244,6 +251,8 @@ def gather_past(
     for sql, metric in ((_CONTACT, "last_contact"), (_CAMPAIGNS, "campaigns")):
         found = ask(sql)
         facts.put(_places(found, index), metric, _column(found, 1))
+    found = ask(_REPLIES)
+    facts.put(_places(found, index), "replies", _column(found, 2) / _column(found, 1))
     for customer, metric, value, heard_at in ask(_ANSWERS):
         if value is not None:
             place, column = index[customer], M[metric]
@@ -298,16 +307,20 @@ def _usage(
     rows = _places(found, index)
     first[rows], last[rows] = _column(found, 1), _column(found, 2)
     history = np.where(np.isnan(first), 0.0, (now_s - first) / DAY_S)
-    span = np.clip(history - 28.0, 1.0, 90.0)
-    habit = np.where(history > 28, older * 28.0 / span, np.nan)
+    span = np.clip(history - 28.0, HABIT_DAYS, 90.0)
+    habit = np.where(history >= 28 + HABIT_DAYS, older * 28.0 / span, np.nan)
     gone = connected & ~np.isnan(first) & (recent == 0)
+    came = connected & ~np.isnan(first) & ~gone
+    facts.ordinary[:, M["active_days"]] = came & np.isnan(habit)
+    facts.ordinary[:, M["recency_gap"]] = came & (history < HABIT_DAYS)
     active = recent + older
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(gone, 0.0, np.where(habit > 0, recent / habit, np.nan))
-        usual = np.where(active >= 3, np.clip(history, 1.0, 118.0) / active, np.nan)
+        is_usual = (active >= 3) & (history >= HABIT_DAYS)
+        usual = np.where(is_usual, np.clip(history, 1.0, 118.0) / active, np.nan)
         gap = (now_s - last) / DAY_S / np.fmax(usual, 1.0)
     gap = np.where(gone & np.isnan(usual), 4.0, gap)
-    gap = np.where(gone | (active >= 3), gap, np.nan)
+    gap = np.where(gone | is_usual, gap, np.nan)
     every = np.flatnonzero(connected)
     facts.put(every, "active_days", share[every])
     facts.put(every, "recency_gap", gap[every])
@@ -372,4 +385,8 @@ def _support(
     facts.put(rows, "resolution", solve)
     surge = np.where(before >= 3, volume / np.fmax(habit, 1.0), np.nan)
     facts.put(rows, "ticket_volume", surge)
+    silence = np.where(
+        habit >= SILENCE_HABIT, volume / np.fmax(habit, SILENCE_HABIT), np.nan
+    )
+    facts.put(rows, "ticket_silence", silence)
     facts.capped[rows, CAPS.index("urgent_overdue")] = oldest > 5

@@ -15,7 +15,7 @@ from psycopg import Cursor
 
 from analytics import facts as fact_table
 from analytics import health, scoring
-from analytics.definition import METRICS
+from analytics.definition import METRICS, completed
 from analytics.definitions.rollout import way
 from analytics.score_notes import ScoredCustomer
 from churnguard.models import Organization
@@ -44,7 +44,7 @@ def preview(
 ) -> dict[str, Any]:
     """The effect of using `spec` for `segment` ("" = the organisation), JSON-safe."""
     definitions = scoring.active_definitions(organization.pk)
-    specs = {name: one.spec for name, one in definitions.items()}
+    specs = {name: completed(one.spec) for name, one in definitions.items()}
     tally = _Tally()
     last = 0
     while True:
@@ -80,12 +80,7 @@ def _add(
     priors = scoring.get_priors(cur, organization.pk, customers)
     for own in sorted({one.segment for one in customers}):
         rows = [row for row, one in enumerate(customers) if one.segment == own]
-        facts = health.Facts(
-            values=found.values[rows],
-            age_days=found.age_days[rows],
-            prior=priors[rows],
-            capped=found.capped[rows],
-        )
+        facts = found.with_priors(priors, rows)
         some = [customers[row] for row in rows]
         old_spec = before.get(own, before[""])
         new_spec = after.get(own, after[""])

@@ -14,9 +14,10 @@ from django.db.models import Max
 from django.http import Http404, HttpRequest
 from django.utils import timezone
 
+from analytics.definition import completed
 from analytics.definitions import rollout
 from analytics.definitions.models import DefinitionDraft
-from analytics.definitions.validation import check_spec, completed, flat
+from analytics.definitions.validation import check_spec, flat
 from analytics.models import ScoreDefinition
 from analytics.scoring import active_definition
 from churnguard import audit
@@ -165,7 +166,7 @@ def restore(
         request,
         organization,
         segment=segment,
-        spec=old.spec,
+        spec=completed(old.spec),
         note=f"Back to version {old.version}.",
         origin="restored",
     )

@@ -10,7 +10,13 @@ from typing import Any
 
 import msgspec
 
-from analytics.definition import COMPONENTS, DEFAULT_SPEC, METRIC_BY_NAME, METRICS
+from analytics.definition import (
+    COMPONENTS,
+    DEFAULT_SPEC,
+    METRIC_BY_NAME,
+    METRICS,
+    completed,
+)
 from churnguard.errors import ConfigError
 
 HEAVIEST = 1000
@@ -46,22 +52,6 @@ def check_spec(given: Any) -> dict[str, Any]:
     if faults:
         raise _refused(faults)
     return out
-
-
-def completed(stored: dict[str, Any]) -> dict[str, Any]:
-    """A stored definition with the settings that were unknown when it was made."""
-    metrics = {
-        metric.name: {
-            **DEFAULT_SPEC["metrics"][metric.name],
-            **stored["metrics"].get(metric.name, {}),
-        }
-        for metric in METRICS
-    }
-    parts = {
-        name: {**DEFAULT_SPEC[name], **stored[name]}
-        for name in ("components", "caps", "bands")
-    }
-    return {"components": parts.pop("components"), "metrics": metrics, **parts}
 
 
 def flat(spec: dict[str, Any]) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from analytics import queries
+from analytics.definition import completed
 from analytics.definitions import body, checks, form, show, store
 from analytics.definitions.models import DefinitionCheck
-from analytics.definitions.validation import check_spec, completed, differences
+from analytics.definitions.validation import check_spec, differences
 from churnguard import audit
 from churnguard.api import page_limit
 from churnguard.auth import has_role, org_view
@@ -116,7 +117,7 @@ def save(request: HttpRequest) -> HttpResponse:
             request,
             request.organization,
             segment=standing.segment,
-            spec=standing.draft.spec,
+            spec=standing.shown_spec,
             note=request.POST.get("note", ""),
             based_on=int(based_on[:9])
             if based_on.isascii() and based_on.isdigit()

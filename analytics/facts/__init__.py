@@ -14,7 +14,8 @@ from psycopg import Cursor
 from analytics.definition import METRICS
 from analytics.facts.base import DAY_S, CustomerFacts, Links, M, get_links
 from analytics.facts.billing import fill_billing
-from analytics.facts.service import fill_engagement, fill_sentiment, fill_support
+from analytics.facts.engagement import fill_engagement
+from analytics.facts.service import fill_sentiment, fill_support
 from analytics.facts.usage import fill_usage
 from analytics.health import Floats
 
@@ -23,7 +24,9 @@ FEEDS: dict[str, str] = {
     "invoices": "SELECT 1 FROM cg_invoice x WHERE x.source_id = s.id",
     "subscriptions": "SELECT 1 FROM cg_subscription x WHERE x.source_id = s.id",
     "tickets": "SELECT 1 FROM cg_ticket x WHERE x.source_id = s.id",
-    "contact": "SELECT 1 FROM cg_conversation x WHERE x.source_id = s.id",
+    "contact": "SELECT 1 FROM cg_conversation x WHERE x.source_id = s.id UNION ALL "
+    "SELECT 1 FROM cg_contact x WHERE x.source_id = s.id "
+    "AND x.last_contacted_at IS NOT NULL",
     "campaigns": "SELECT 1 FROM cg_campaign_engagement x WHERE x.source_id = s.id",
 }
 """Kind of fact -> whether source s has ever delivered it."""
@@ -48,7 +51,7 @@ def gather(
     fill_usage(cur, links, today, now, facts, ages["events"])
     fill_billing(cur, links, now, facts, ages, money)
     fill_support(cur, links, now, facts, ages["tickets"])
-    fill_engagement(cur, links, now, facts)
+    fill_engagement(cur, links, now, facts, ages)
     fill_sentiment(cur, links, now, facts)
     for metric in METRICS:
         if metric.source in ages:

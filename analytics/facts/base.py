@@ -11,7 +11,7 @@ from psycopg import Cursor
 
 from analytics.definition import METRICS
 from analytics.facts.reading import read
-from analytics.health import CAPS, Floats, Ints
+from analytics.health import CAPS, Facts, Floats, Ints
 
 M = {metric.name: index for index, metric in enumerate(METRICS)}
 DAY_S = 86_400.0
@@ -20,13 +20,14 @@ DAY_S = 86_400.0
 @dataclass(slots=True)
 class CustomerFacts:
     """values, fact_a, fact_b, fact_at (epoch s), age_days: (n, m), NaN = none;
-    capped: (n, caps)."""
+    ordinary: (n, m), where the segment's median stands in; capped: (n, caps)."""
 
     values: Floats
     fact_a: Floats
     fact_b: Floats
     fact_at: Floats
     age_days: Floats
+    ordinary: npt.NDArray[np.bool_]
     capped: npt.NDArray[np.bool_]
 
     @classmethod
@@ -40,7 +41,18 @@ class CustomerFacts:
             blank(),
             blank(),
             blank(),
+            np.zeros((n, len(METRICS)), dtype=bool),
             np.zeros((n, len(CAPS)), dtype=bool),
+        )
+
+    def with_priors(self, priors: Floats, rows: Any = slice(None)) -> Facts:
+        """What the health maths takes of these rows. priors: (n, m)."""
+        return Facts(
+            values=self.values[rows],
+            age_days=self.age_days[rows],
+            prior=priors[rows],
+            ordinary=self.ordinary[rows],
+            capped=self.capped[rows],
         )
 
     def put(

@@ -1,4 +1,4 @@
-"""Support, engagement and sentiment metrics."""
+"""Support and sentiment metrics."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from analytics.facts.base import DAY_S, OF, CustomerFacts, Links
 from analytics.facts.reading import read
 from analytics.health import CAPS, Floats
 
+SILENCE_HABIT = 3.0
+"""Usual tickets in 28 days from which silence says something: it is chance in less than
+5 % of months."""
 _TICKETS = f"""
 SELECT s.row,
     count(*) FILTER (WHERE o.urgent) AS urgent,
@@ -32,24 +35,6 @@ CROSS JOIN LATERAL (SELECT t.priority = 'urgent' AND t.solved_at IS NULL
     AND t.closed_at IS NULL
     AND coalesce(t.status, '') NOT IN ('solved', 'closed') AS urgent) o
 WHERE t.deleted_at IS NULL GROUP BY 1
-"""
-_CONTACT = f"""
-SELECT row, date_part('epoch', max(at)) AS at FROM (
-    SELECT s.row, coalesce(c.last_message_at, c.started_at) AS at
-    FROM cg_conversation c {OF} c.customer_source_id
-    WHERE c.direction IN ('both', 'in') AND c.deleted_at IS NULL
-    UNION ALL
-    SELECT s.row, c.last_contacted_at FROM cg_contact c {OF} c.customer_source_id
-    WHERE c.deleted_at IS NULL
-) x WHERE at IS NOT NULL AND at <= %(now)s GROUP BY 1
-"""
-_CAMPAIGNS = f"""
-SELECT s.row, count(*) FILTER (WHERE e.kind IN ('sent', 'delivered')) AS sent,
-    count(*) FILTER (WHERE e.kind IN ('opened', 'clicked', 'attended', 'submitted'))
-        AS answered,
-    date_part('epoch', max(e.occurred_at)) AS at
-FROM cg_campaign_engagement e {OF} e.customer_source_id
-WHERE e.occurred_at > %(since)s AND e.deleted_at IS NULL GROUP BY 1
 """
 _CSAT = f"""
 SELECT row, avg(pct) AS value, count(*) AS n, date_part('epoch', max(at)) AS at FROM (
@@ -90,7 +75,8 @@ def fill_support(
     cur: Cursor, links: Links, now: datetime, facts: CustomerFacts, age: Floats
 ) -> None:
     """Open urgent tickets, reopen rate, first reply and resolution (median hours over
-    90 days), and 28-day volume against own 90-day habit."""
+    90 days), and 28-day volume against own 90-day habit: a surge, or silence of those
+    who usually write."""
     connected = np.flatnonzero(~np.isnan(age))
     zeros = np.zeros(len(connected))
     facts.put(connected, "urgent_open", zeros, a=zeros)
@@ -125,47 +111,17 @@ def fill_support(
         reopen = np.where(counted > 0, reopened / counted, np.nan)
     habit = older * 28.0 / 90.0
     surge = np.where(older >= 3, volume / np.fmax(habit, 1.0), np.nan)
+    silence = np.where(
+        habit >= SILENCE_HABIT, volume / np.fmax(habit, SILENCE_HABIT), np.nan
+    )
     facts.put(rows, "urgent_open", found["urgent"], a=found["urgent"], at=opened)
     facts.put(rows, "reopen_rate", reopen, a=reopened, b=counted, at=at)
     facts.put(rows, "first_reply", reply_h, a=reply_h, at=at)
     facts.put(rows, "resolution", solve_h, a=solve_h, at=at)
     facts.put(rows, "ticket_volume", surge, a=volume, b=habit, at=at)
+    facts.put(rows, "ticket_silence", silence, a=volume, b=habit, at=at)
     overdue = ~np.isnan(opened) & ((now.timestamp() - opened) > 5 * DAY_S)
     facts.capped[rows, CAPS.index("urgent_overdue")] = overdue
-
-
-def fill_engagement(
-    cur: Cursor, links: Links, now: datetime, facts: CustomerFacts
-) -> None:
-    """Days since two-way contact, and opened or clicked per mail sent in 90 days."""
-    found = read(cur, _CONTACT, links.parameters(now=now), ("row", "at"))
-    at = found["at"]
-    days = (now.timestamp() - at) / DAY_S
-    facts.put(
-        found["row"].astype(np.int64),
-        "last_contact",
-        days,
-        a=days,
-        at=at,
-        age=np.zeros(len(at)),
-    )
-    found = read(
-        cur,
-        _CAMPAIGNS,
-        links.parameters(since=now - timedelta(days=90)),
-        ("row", "sent", "answered", "at"),
-    )
-    was_sent = found["sent"] > 0
-    rows, sent, answered, at = (column[was_sent] for column in found.values())
-    facts.put(
-        rows.astype(np.int64),
-        "campaigns",
-        answered / sent,
-        a=answered,
-        b=sent,
-        at=at,
-        age=np.zeros(len(at)),
-    )
 
 
 def fill_sentiment(

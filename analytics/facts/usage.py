@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from psycopg import Cursor
 
-from analytics.facts.base import DAY_S, OF, CustomerFacts, Links, literal
+from analytics.facts.base import DAY_S, OF, CustomerFacts, Links, M, literal
 from analytics.facts.reading import read, read_days
 from analytics.health import Floats
 from analytics.rollups import WINDOW_DAYS
 
+HABIT_DAYS = 28
+"""History that a habit needs, before the days that are compared with it."""
 _WINDOWS = f"""
 SELECT s.row, w.base_day - %(start)s::date AS shift,
     date_part('epoch', w.first_event_at) AS first,
@@ -49,8 +51,9 @@ def fill_usage(
 ) -> None:
     """Active days against own habit, gap against usual gap, seats, breadth.
 
-    Habit: active days per 28 in the 90 days before the last 28; needs 28 days of
-    history. A connected customer without any event for 28 days or more scores 0.
+    Habit: active days per 28 in the 90 days before the last 28; both it and the usual
+    gap need 28 days of history, else the segment's median stands in. A connected
+    customer without any event for 28 days or more scores 0.
     """
     n = links.n
     start = today - timedelta(days=WINDOW_DAYS - 1)
@@ -71,10 +74,13 @@ def fill_usage(
     recent = active[:, -28:].sum(axis=1).astype(float)
     before = active[:, -118:-28].sum(axis=1) * 28.0 / 90.0
     history_days = np.where(np.isnan(first), 0.0, (now_s - first) / DAY_S)
-    span = np.clip(history_days - 28.0, 1.0, 90.0)
-    habit = np.where(history_days > 28, before * 90.0 / span, np.nan)
+    span = np.clip(history_days - 28.0, HABIT_DAYS, 90.0)
+    habit = np.where(history_days >= 28 + HABIT_DAYS, before * 90.0 / span, np.nan)
     connected = ~np.isnan(age)
     gone = connected & ~np.isnan(first) & (recent == 0)
+    came = connected & ~np.isnan(first) & ~gone
+    facts.ordinary[:, M["active_days"]] = came & np.isnan(habit)
+    facts.ordinary[:, M["recency_gap"]] = came & (history_days < HABIT_DAYS)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(gone, 0.0, np.where(habit > 0, recent / habit, np.nan))
     rows = np.flatnonzero(connected)
@@ -85,11 +91,12 @@ def fill_usage(
     active_before = active[:, -118:].sum(axis=1)
     seen_days = np.clip(history_days, 1.0, 118.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        usual = np.where(active_before >= 3, seen_days / active_before, np.nan)
+        is_usual = (active_before >= 3) & (history_days >= HABIT_DAYS)
+        usual = np.where(is_usual, seen_days / active_before, np.nan)
         gap_ratio = np.where(
             gone & np.isnan(usual), 4.0, gap_days / np.fmax(usual, 1.0)
         )
-    gap_ratio = np.where(gone | (active_before >= 3), gap_ratio, np.nan)
+    gap_ratio = np.where(gone | is_usual, gap_ratio, np.nan)
     facts.put(
         rows,
         "recency_gap",

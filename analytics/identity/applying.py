@@ -62,7 +62,9 @@ def apply_partition(
     }
     for statement in _MOVE:
         cur.execute(level.sql(statement), values)
-    if not level.is_person:
+    if level.is_person:
+        cur.execute(_STALE_OF_CHAMPIONS, values)
+    else:
         cur.execute(_STALE, values)
         resolve_customers(cur, touched, now)
     return len(moves)
@@ -93,6 +95,16 @@ _STALE = (
     "UPDATE cg_customer SET score_stale_at = coalesce(score_stale_at, %(now)s) "
     "WHERE id = ANY(%(touched)s)"
 )
+# Health asks what the person does whom a source calls a champion.
+_STALE_OF_CHAMPIONS = """
+UPDATE cg_customer SET score_stale_at = coalesce(score_stale_at, %(now)s)
+WHERE id IN (
+    SELECT u.id FROM cg_customer u WHERE u.id IN (
+        SELECT s.customer_id FROM cg_contact c
+        JOIN cg_customer_source s ON s.id = c.customer_source_id
+        WHERE c.person_id = ANY(%(touched)s) AND c.is_champion)
+    ORDER BY u.id FOR NO KEY UPDATE)
+"""
 
 
 def keep_reviews(

@@ -54,7 +54,15 @@ def test_a_customer_has_the_same_facts_in_any_row(org: Organization) -> None:
         together = facts.gather(cur, org.pk, mixed, company.NOW, "UTC")
         for row, customer_id in enumerate(mixed):
             alone = facts.gather(cur, org.pk, [customer_id], company.NOW, "UTC")
-            for name in ("values", "fact_a", "fact_b", "fact_at", "age_days", "capped"):
+            for name in (
+                "values",
+                "fact_a",
+                "fact_b",
+                "fact_at",
+                "age_days",
+                "ordinary",
+                "capped",
+            ):
                 np.testing.assert_array_equal(
                     getattr(together, name)[row], getattr(alone, name)[0], name
                 )

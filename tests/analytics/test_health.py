@@ -26,6 +26,7 @@ def facts(age: float = 0.0, prior: float = 60.0, **values: float) -> health.Fact
         values=row,
         age_days=np.full(row.shape, age),
         prior=np.full(row.shape, prior),
+        ordinary=np.zeros(row.shape, dtype=bool),
         capped=np.zeros((1, len(health.CAPS)), dtype=bool),
     )
 
@@ -132,15 +133,18 @@ def test_too_little_coverage_is_no_band() -> None:
         float, (4, len(METRICS)), elements=st.one_of(st.just(np.nan), st.floats(0, 900))
     ),
     prior=hnp.arrays(float, (4, len(METRICS)), elements=st.floats(0, 100)),
+    ordinary=hnp.arrays(bool, (4, len(METRICS))),
     capped=hnp.arrays(bool, (4, len(health.CAPS))),
 )
 def test_score_plus_losses_is_100_for_every_input(
     values: health.Floats,
     ages: health.Floats,
     prior: health.Floats,
+    ordinary: np.ndarray,
     capped: np.ndarray,
 ) -> None:
-    scores = health.compute(health.Facts(values, ages, prior, capped), DEFAULT_SPEC)
+    given_facts = health.Facts(values, ages, prior, ordinary, capped)
+    scores = health.compute(given_facts, DEFAULT_SPEC)
 
     for row in range(4):
         if scores.known[row]:

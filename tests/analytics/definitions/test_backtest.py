@@ -228,14 +228,17 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
         float, (3, len(METRICS)), elements=st.one_of(st.just(np.nan), st.floats(0, 900))
     ),
     prior=hnp.arrays(float, (3, len(METRICS)), elements=st.floats(0, 100)),
+    ordinary=hnp.arrays(bool, (3, len(METRICS))),
     capped=hnp.arrays(bool, (3, len(health.CAPS))),
 )
 def test_every_valid_definition_keeps_the_ledger_exact(
-    spec: dict[str, Any], values: Any, ages: Any, prior: Any, capped: Any
+    spec: dict[str, Any], values: Any, ages: Any, prior: Any, ordinary: Any, capped: Any
 ) -> None:
     checked = check_spec(spec)
 
-    scores = health.compute(health.Facts(values, ages, prior, capped), checked)
+    scores = health.compute(
+        health.Facts(values, ages, prior, ordinary, capped), checked
+    )
 
     assert check_spec(checked) == checked
     for row in np.flatnonzero(scores.known):

@@ -42,7 +42,7 @@ from tests.analytics.revenue.worlds import write
 
 pytestmark = pytest.mark.django_db
 CUTOFF = datetime(2026, 7, 1, tzinfo=UTC)
-NOT_COMPARED = {"renewal"}
+NOT_COMPARED = {"renewal", "champion"}
 """Left out of the past."""
 ACCOUNTS = 24
 
@@ -76,7 +76,7 @@ def records(random: np.random.Generator) -> list[Any]:
                 timestamp=ago(day - random.uniform(0.01, 0.99)),
                 customer_id=name, user_id=f"u{random.integers(6)}",
             )
-            for day in range(quiet, 200)
+            for day in range(quiet, 40 if number % 6 == 5 else 200)
             if random.random() < rate
         ]  # fmt: skip
         for bill in range(4):
@@ -91,7 +91,7 @@ def records(random: np.random.Generator) -> list[Any]:
                     last_failed_at=ago(due / 3) if failed else None, **same,
                 )
             )  # fmt: skip
-        for ticket in range(int(random.integers(0, 9))):
+        for ticket in range(int(random.integers(0, 24))):
             opened = float(random.uniform(0.2, 130))
             is_over = random.random() < 0.7
             found.append(
@@ -102,10 +102,18 @@ def records(random: np.random.Generator) -> list[Any]:
                     first_replied_at=ago(opened * 0.9),
                     solved_at=ago(opened * 0.6) if is_over else None,
                     reopen_count=int(random.integers(0, 2)) if is_over else 0,
-                    satisfaction_pct=float(12 * ticket) if is_over else None,
+                    satisfaction_pct=float(4 * ticket) if is_over else None,
                     **same,
                 )
             )  # fmt: skip
+        found += [
+            ConversationRecord(
+                external_id=f"{name}-mail{mail}", kind="email",
+                direction=("out", "both", "out", "in")[random.integers(4)],
+                started_at=ago(float(random.uniform(0.1, 190))), **same,
+            )
+            for mail in range(int(random.integers(0, 20)))
+        ]  # fmt: skip
         for other in range(int(random.integers(0, 4))):
             key, at = f"{name}-{other}", ago(float(random.uniform(1, 170)))
             found += [
@@ -164,7 +172,9 @@ def test_the_past_is_what_scoring_saw_at_that_moment(org: Organization) -> None:
         )
         assert np.isfinite(expected).any(), metric.name
         compared += 1
-    assert compared == 17
+    assert compared == 19
+    np.testing.assert_array_equal(then.ordinary, now.ordinary)
+    assert now.ordinary[:, M["active_days"]].any()
     np.testing.assert_allclose(
         then.age_days[:, [M["csat"], M["nps"], M["pulse"]]][
             np.isfinite(then.values[:, [M["csat"], M["nps"], M["pulse"]]])

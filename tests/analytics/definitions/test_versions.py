@@ -177,6 +177,8 @@ def test_the_audit_log_has_before_and_after_and_a_repeat_writes_nothing(
             {
                 "metrics": {
                     "last_contact": {"enabled": False},
+                    "replies": {"enabled": False},
+                    "champion": {"enabled": False},
                     "campaigns": {"weight": 0},
                 }
             },
