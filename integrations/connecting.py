@@ -14,6 +14,7 @@ from django.conf import settings as django_settings
 
 from churnguard import crypto
 from churnguard.errors import AuthenticationError, ChurnGuardError, ConfigError
+from churnguard.models import Organization
 from integrations import connectors, credentials
 from integrations.connectors.base import Connector, Stream
 from integrations.counting import call_counter
@@ -21,6 +22,8 @@ from integrations.http import Client
 from integrations.models import Integration, Upload
 from integrations.netguard import Guard
 from integrations.outbound import make_breaker, make_budget, run_budget
+from integrations.token_stores import StoredTokens, TriedTokens
+from integrations.tokens import TokenStore
 
 log = logging.getLogger(__name__)
 
@@ -60,10 +63,15 @@ def opened_with(
     secrets: Mapping[str, Any],
     *,
     integration: Integration | None = None,
+    tried_by: Organization | None = None,
     interactive: bool = False,
 ) -> Iterator[Connector]:
     """A connector from values that may not be stored yet. Errors that leave the block
-    have every secret in their sentence masked."""
+    have every secret in their sentence masked.
+
+    tried_by: whose secrets are tried out; tokens renewed meanwhile are kept for when
+    they are saved.
+    """
     texts = credentials.secret_texts(secrets)
     client = Client(
         adapter=cls.name,
@@ -85,7 +93,7 @@ def opened_with(
         client=client,
         now=partial(datetime.now, UTC),
         save_secrets=((lambda changed: _keep(stored, changed)) if stored else None),
-        token_store=credentials.StoredTokens(stored.pk) if stored else None,
+        token_store=_token_store(stored, tried_by, secrets),
     )
     try:
         yield connector
@@ -96,6 +104,19 @@ def opened_with(
     finally:
         connector.close()
         client.close()
+
+
+def _token_store(
+    stored: Integration | None,
+    tried_by: Organization | None,
+    secrets: Mapping[str, Any],
+) -> TokenStore | None:
+    """None: renewed tokens live as long as the connector."""
+    if stored is not None:
+        return StoredTokens(stored.pk)
+    if tried_by is not None and secrets.get("refresh_token"):
+        return TriedTokens(tried_by.pk, secrets)
+    return None
 
 
 def _keep(integration: Integration, changed: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from churnguard import crypto
 from churnguard.errors import ChurnGuardError, ConfigError
+from churnguard.models import Organization
 from integrations import catalog, connecting, connectors, credentials
 from integrations.connectors.rest import signing
 from integrations.connectors.rest.connector import RestConnector
@@ -21,7 +22,13 @@ MOST = 50
 _READ_TIMEOUT_S = 15.0
 
 
-def preview_new(body: Mapping[str, Any], *, stream: str = "", limit: int = 10) -> Any:
+def preview_new(
+    organization: Organization,
+    body: Mapping[str, Any],
+    *,
+    stream: str = "",
+    limit: int = 10,
+) -> dict[str, Any]:
     """`preview` of an IntegrationConfiguration body that is stored nowhere. Raises
     ConfigError for another provider and for secrets among the settings."""
     cls = connectors.get(str(body.get("provider_name") or "rest"))
@@ -31,7 +38,7 @@ def preview_new(body: Mapping[str, Any], *, stream: str = "", limit: int = 10) -
     settings = {**(body.get("settings") or {}), **opened}
     if body.get("base_url"):
         settings["base_url"] = body["base_url"]
-    return preview(settings, secrets, stream=stream, limit=limit)
+    return preview(organization, settings, secrets, stream=stream, limit=limit)
 
 
 def preview_saved(
@@ -46,17 +53,24 @@ def preview_saved(
     not kept. Raises ConfigError where it is none of a REST API."""
     _require_rest(connectors.get(integration.provider_name))
     changed = {k: v for k, v in (secrets or {}).items() if v not in (None, "")}
+    values = {**connecting.connector_settings(integration), **(settings or {})}
+    # A stored refresh token that this spends must be renewed where it is stored.
+    spends_stored = (
+        values.get("auth_type") == "oauth2_refresh" and "refresh_token" not in changed
+    )
     return preview(
-        {**connecting.connector_settings(integration), **(settings or {})},
+        integration.organization,
+        values,
         {**credentials.load(integration), **changed},
         # Renewed tokens are kept, unless they belong to secrets that are not.
-        integration=None if changed else integration,
+        integration=integration if spends_stored or not changed else None,
         stream=stream,
         limit=limit,
     )
 
 
 def preview(
+    organization: Organization,
     settings: Mapping[str, Any],
     secrets: Mapping[str, Any],
     *,
@@ -92,6 +106,7 @@ def preview(
             {**defaults, **given},
             secrets,
             integration=integration,
+            tried_by=organization,
             interactive=True,
         ) as connector:
             assert isinstance(connector, RestConnector)

@@ -100,7 +100,7 @@ class NewPreviewView(OrgView):
     def post(self, request: Request) -> Response:
         body = self.body(NewPreviewIn, request)
         self.require_own(body.pop("organization_id", None))
-        return Response(previews.preview_new(body, **_chosen(body)))
+        return Response(previews.preview_new(self.organization, body, **_chosen(body)))
 
 
 class SavedPreviewView(OrgView):
@@ -142,7 +142,9 @@ class RulePreviewView(OrgView):
     def post(self, request: Request) -> Response:
         rule = self.body(RulePreviewIn, request)
         self.require_own(rule.pop("organization_id", None))
-        seen = previews.preview_new(integration_of_rule(rule), **_chosen(rule))
+        seen = previews.preview_new(
+            self.organization, integration_of_rule(rule), **_chosen(rule)
+        )
         return Response(seen)
 
 

@@ -1,6 +1,6 @@
 """The tables of the integrations app. Import models from here."""
 
-from integrations.models.access import Credential, OAuthState
+from integrations.models.access import Credential, OAuthState, TriedToken
 from integrations.models.connection import (
     Integration,
     IntegrationStatus,
@@ -25,5 +25,6 @@ __all__ = [
     "StreamState",
     "SyncMode",
     "SyncRun",
+    "TriedToken",
     "Upload",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from churnguard.models import User
+from churnguard.models import Organization, User
 from integrations.models.connection import Integration
 
 
@@ -56,3 +56,31 @@ class OAuthState(models.Model):
 
     class Meta:
         db_table = "int_oauth_state"
+
+
+class TriedToken(models.Model):
+    """What a refresh token that was only tried out has been renewed to.
+
+    It may work only once, so saving it must store these instead
+    (`integrations.token_stores`).
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, db_index=False
+    )
+    mark = models.CharField(max_length=64)
+    """Fingerprint of the refresh token as it was typed."""
+    blob = models.TextField(blank=True, default="")
+    """The newest tokens, encrypted."""
+    spending = models.CharField(max_length=64, blank=True, default="")
+    """As in `Credential`."""
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        db_table = "int_tried_token"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "mark"], name="tried_token_once"
+            )
+        ]

@@ -85,7 +85,7 @@ def connect(request: HttpRequest, provider: str) -> HttpResponse:
     if request.POST.get("do") == "preview" and cls is RestConnector:
         seen = preview_of(request, form)
         return _form_page(request, form, seen=seen, status=200 if seen["ok"] else 422)
-    found = _try(form)
+    found = _try(request, form)
     if found.ok and request.POST.get("do") != "test":
         try:
             integration = _create(request, form)
@@ -210,7 +210,7 @@ def _look_up(integration: Integration) -> str:
     return ""
 
 
-def _try(form: ConnectForm) -> connecting.Checked:
+def _try(request: HttpRequest, form: ConnectForm) -> connecting.Checked:
     """Ask the provider with what the form holds; nothing is stored."""
     cls, secrets = form.connector, form.secrets()
     defaults = {f.name: f.default for f in cls.fields if f.default is not None}
@@ -218,7 +218,11 @@ def _try(form: ConnectForm) -> connecting.Checked:
     try:
         catalog.check_fields(cls, given)
         with connecting.opened_with(
-            cls, {**defaults, **given}, secrets, interactive=True
+            cls,
+            {**defaults, **given},
+            secrets,
+            tried_by=request.organization,
+            interactive=True,
         ) as connector:
             return connecting.Checked(True, "ok", connector.check())
     except ChurnGuardError as exc:

@@ -23,7 +23,11 @@ def preview_of(
     stream = request.POST.get("preview-stream", "").replace("\x00", "").strip()
     if integration is None:
         seen = previews.preview(
-            form.settings(), form.secrets(), stream=stream, limit=_ROWS
+            request.organization,
+            form.settings(),
+            form.secrets(),
+            stream=stream,
+            limit=_ROWS,
         )
     else:
         seen = previews.preview_saved(

@@ -181,6 +181,7 @@ def test_a_saved_integration_is_tried_with_changes_that_are_not_kept(
     owner: APIClient,
     rest: dict[str, Any],
     org: Organization,
+    fake: RestFake,
     server: FakeServer,
 ) -> None:
     made = registry.create(org, rest, by="test")
@@ -190,18 +191,22 @@ def test_a_saved_integration_is_tried_with_changes_that_are_not_kept(
 
     as_stored = owner.post(place, {"limit": 1}, format="json").json()
     changed = owner.post(place, {"settings": {"endpoints": wrong}}, format="json")
+    fake.expire_token()
     other = owner.post(
-        place, {"credentials": {"access_token": "at-another-1"}}, format="json"
+        place, {"credentials": {"api_key": "another"}}, format="json"
     ).json()
     absent = owner.post(place, {"stream": "pets"}, format="json").json()
 
     assert as_stored["rows"][0]["raw"]["id"] == "p00000"
     assert changed.json()["code"] == "data_path"
     assert changed.json()["problems"] == {"endpoints": "no list at nowhere"}
-    # Refused, then renewed: what came with secrets that are not kept is not kept.
+    # Refused, then renewed with the stored refresh token, which works only once.
     assert other["ok"] is True
     assert [sent["status"] for sent in other["requests"]] == [401, 200, 200]
-    assert credentials.load(made) == held
+    kept = credentials.load(made)
+    assert (kept["refresh_token"], kept["access_token"]) == (fake.refresh, fake.access)
+    assert "api_key" not in kept
+    assert kept["client_secret"] == held["client_secret"]
     assert absent["detail"] == (
         "There is no endpoint “pets” any more; there are people."
     )

@@ -19,6 +19,7 @@ from churnguard.models import User
 from integrations import connect as connecting_flow
 from integrations import credentials, oauth
 from integrations.models import Credential, Integration, OAuthState
+from integrations.token_stores import StoredTokens
 from integrations.tokens import TokenKeeper, TokenSet
 from tests.integrations.sync import scripted
 from tests.integrations.sync.scripted import CANARY, Account
@@ -68,7 +69,7 @@ def test_the_ring_is_rotated_while_old_secrets_work(
         credentials.load(integration)
 
 
-def expired(integration: Integration) -> credentials.StoredTokens:
+def expired(integration: Integration) -> StoredTokens:
     credentials.save(
         integration,
         {
@@ -78,7 +79,7 @@ def expired(integration: Integration) -> credentials.StoredTokens:
         },
         by="test",
     )
-    return credentials.StoredTokens(integration.pk)
+    return StoredTokens(integration.pk)
 
 
 def test_many_callers_renew_once(account: Account, connect: Connect) -> None:
