@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib.auth import password_validation
@@ -11,8 +12,8 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from churnguard import attempts, keys
-from churnguard.models import Role, User
+from churnguard import attempts, keys, organizations
+from churnguard.models import Organization, Role, User
 
 _EXPIRIES = (("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "Never"))
 
@@ -99,6 +100,48 @@ class InviteForm(forms.Form):
             (value, label) for value, label in Role.choices if value in roles
         ]
         self.fields["role"].initial = Role.VIEWER
+
+
+class OrganizationForm(forms.Form):
+    """What an organisation is called and counts by; see `organizations`."""
+
+    name = forms.CharField(
+        label="Name",
+        max_length=200,
+        widget=forms.TextInput(attrs={"autocomplete": "organization"}),
+    )
+    timezone = forms.ChoiceField(
+        label="Time zone",
+        choices=lambda: [(name, name) for name in sorted(available_timezones())],
+        help_text="Its calendar days are those of every report.",
+    )
+    base_currency = forms.CharField(
+        label="Base currency",
+        min_length=3,
+        max_length=3,
+        help_text="Three letters, such as EUR. Other currencies are converted to it by "
+        "dated rates.",
+        widget=forms.TextInput(
+            attrs={"autocomplete": "off", "autocapitalize": "characters"}
+        ),
+    )
+
+    def __init__(
+        self, *args: Any, organization: Organization, may_change: bool, **kwargs: Any
+    ) -> None:
+        super().__init__(
+            *args,
+            initial={
+                name: getattr(organization, name) for name in organizations.FIELDS
+            },
+            **kwargs,
+        )
+        self.is_fixed = organizations.is_counting(organization)
+        for name, field in self.fields.items():
+            field.disabled = not may_change or (self.is_fixed and name != "name")
+
+    def clean_base_currency(self) -> str:
+        return str(self.cleaned_data["base_currency"]).upper()
 
 
 class ApiKeyForm(forms.Form):

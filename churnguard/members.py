@@ -67,6 +67,35 @@ def invite(
     the person is a member already, PermissionDenied when the role may not be given.
     """
     _require_grant(request, role)
+    user = request.user if request.user and request.user.is_authenticated else None
+    return _issue(request, organization, email, role, invited_by=user)
+
+
+def found(
+    organization: Organization, owner_email: str, *, by: str
+) -> tuple[Invitation, str]:
+    """Store a new organisation and invite its first owner. by: for the audit log."""
+    with transaction.atomic():
+        organization.save()
+        audit.record(
+            by,
+            "organization.created",
+            organization=organization,
+            target_type="organization",
+            target_id=organization.public_id,
+            after={"name": organization.name},
+        )
+        return _issue(by, organization, owner_email, Role.OWNER, invited_by=None)
+
+
+def _issue(
+    who: HttpRequest | str,
+    organization: Organization,
+    email: str,
+    role: str,
+    *,
+    invited_by: User | None,
+) -> tuple[Invitation, str]:
     email = email.strip().lower()
     if organization.memberships.filter(user__email__iexact=email).exists():
         raise ConfigError(
@@ -75,7 +104,6 @@ def invite(
             fields={"email": "a member already"},
         )
     token = secrets.token_urlsafe(32)
-    user = request.user if request.user and request.user.is_authenticated else None
     with transaction.atomic():
         list_invitations(organization).filter(email=email).update(
             revoked_at=timezone.now()
@@ -85,11 +113,11 @@ def invite(
             email=email,
             role=role,
             token_hash=_hash(token),
-            invited_by=user,
+            invited_by=invited_by,
             expires_at=timezone.now() + timedelta(days=INVITATION_DAYS),
         )
         audit.record(
-            request,
+            who,
             "member.invited",
             organization=organization,
             target_type="invitation",

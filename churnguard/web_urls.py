@@ -9,6 +9,9 @@ from churnguard.views.styleguide import styleguide
 urlpatterns = [
     path("api/v1/api-keys", api.ApiKeysView.as_view(), name="api-api-keys"),
     path("api/v1/api-keys/<str:key_id>", api.ApiKeyView.as_view(), name="api-api-key"),
+    path(
+        "api/v1/organization", api.OrganizationView.as_view(), name="api-organization"
+    ),
     path("api/v1/members", api.MembersView.as_view(), name="api-members"),
     path("api/v1/members/<int:member_id>", api.MemberView.as_view(), name="api-member"),
     path(
@@ -23,6 +26,11 @@ urlpatterns = [
     path("invitations/<str:token>/", signin.accept_invitation, name="invitation"),
     path("organizations/", organizations.organizations, name="organizations"),
     path("organizations/switch/", organizations.switch, name="organization-switch"),
+    path(
+        "settings/organization/",
+        organizations.settings,
+        name="organization-settings",
+    ),
     path("settings/members/", members.members, name="members"),
     path(
         "settings/members/<int:member_id>/role/",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar
+from zoneinfo import available_timezones
 
 from django.contrib.auth.base_user import BaseUserManager
 from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
 from django.db import models
 
 from churnguard.ids import new_id
@@ -56,14 +59,29 @@ def _key_id() -> str:
     return new_id("key")
 
 
+def validate_timezone(name: str) -> None:
+    """Raises ValidationError for what is no IANA name, such as “Europe/Berlin”."""
+    if name not in available_timezones():
+        raise ValidationError(f"“{name}” is no time zone, such as “Europe/Berlin”.")
+
+
+validate_currency = RegexValidator(
+    r"^[A-Z]{3}\Z", "A currency is three capital letters, such as “EUR”."
+)
+
+
 class Organization(models.Model):
     """A tenant. Every tenant row points here, every tenant query starts here."""
 
     public_id = models.CharField(max_length=64, unique=True, default=_org_id)
     name = models.CharField(max_length=200)
-    timezone = models.CharField(max_length=64, default="UTC")
+    timezone = models.CharField(
+        max_length=64, default="UTC", validators=[validate_timezone]
+    )
     """IANA name; usage is counted by this zone's calendar days."""
-    base_currency = models.CharField(max_length=3, default="USD")
+    base_currency = models.CharField(
+        max_length=3, default="USD", validators=[validate_currency]
+    )
     settings = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 

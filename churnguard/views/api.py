@@ -1,4 +1,4 @@
-"""The settings pages as JSON: API keys, members, invitations, the audit log."""
+"""The settings pages as JSON: the organisation, keys, members, invitations, audit."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from churnguard import audit_log, keys, members
+from churnguard import audit_log, keys, members, organizations
 from churnguard.api import keyset_by_id, page_limit
 from churnguard.auth import organization_of
-from churnguard.models import ApiKey, Invitation, Membership, Role
+from churnguard.models import ApiKey, Invitation, Membership, Organization, Role
 from churnguard.schema import ERRORS, PAGE
 
 _ADMIN = {"GET": "admin", "POST": "admin", "PATCH": "admin", "DELETE": "admin"}
@@ -106,6 +106,51 @@ class AuditRow(serializers.Serializer):
 class AuditPage(serializers.Serializer):
     results = AuditRow(many=True)
     next = serializers.CharField(allow_null=True)
+
+
+class OrganizationSettings(serializers.Serializer):
+    id = serializers.CharField(source="public_id", read_only=True)
+    name = serializers.CharField(max_length=200)
+    timezone = serializers.CharField(
+        max_length=64, help_text="IANA name; its days are those of every report."
+    )
+    base_currency = serializers.CharField(max_length=3)
+    is_fixed = serializers.SerializerMethodField(
+        help_text="Whether data are stored, so that only the name can be changed."
+    )
+
+    def get_is_fixed(self, organization: Organization) -> bool:
+        return organizations.is_counting(organization)
+
+
+class OrganizationView(APIView):
+    """The organisation itself."""
+
+    required_scope = {"PATCH": "admin"}
+
+    @extend_schema(
+        operation_id="organization_get",
+        tags=["Settings"],
+        responses={200: OrganizationSettings, **ERRORS},
+    )
+    def get(self, request: Request) -> Response:
+        """Its name, and what it counts by."""
+        return Response(OrganizationSettings(organization_of(request)).data)
+
+    @extend_schema(
+        operation_id="organization_change",
+        tags=["Settings"],
+        request=OrganizationSettings,
+        responses={200: OrganizationSettings, **ERRORS},
+    )
+    def patch(self, request: Request) -> Response:
+        """Change some of it. Time zone and currency are fixed once data are stored."""
+        given = OrganizationSettings(data=request.data, partial=True)
+        given.is_valid(raise_exception=True)
+        changed = organizations.change(
+            request._request, organization_of(request), given.validated_data
+        )
+        return Response(OrganizationSettings(changed).data)
 
 
 class ApiKeysView(APIView):

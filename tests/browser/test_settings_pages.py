@@ -21,6 +21,7 @@ pytestmark = pytest.mark.browser
 Check = Callable[..., None]
 PAGES = (
     "/",
+    "/settings/organization/",
     "/settings/members/",
     "/settings/api-keys/",
     "/settings/audit/",
