@@ -8,7 +8,6 @@ Inside a group, one-at-a-time differences are scaled to the group's value.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,9 +18,12 @@ from numpy.typing import NDArray
 from analytics.churn.threads import limited_threads
 
 FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
 Predict = Callable[[FloatArray], FloatArray]
-Hook = Callable[[float, float], str]
-"""(customer's value, reference value) to a sentence fragment naming the fact."""
+"""Rows (n, f) to log-odds (n,)."""
+Mixed = Callable[[FloatArray, FloatArray, BoolArray], FloatArray]
+"""Rows (n, f), reference (1, f) or (n, f) and masks (m, f) to the log-odds (m, n) of
+rows that have the features of a mask from the row and the rest from the reference."""
 
 MAX_GROUPS = 7
 BLOCK_ROWS = 2_000
@@ -51,20 +53,8 @@ class Explanation:
         return float(max(np.abs(by_group).max(), np.abs(by_feature).max()))
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One feature's share of a customer's log-odds, in words if a hook is known."""
-
-    feature: str
-    group: str
-    log_odds: float
-    value: float
-    reference: float
-    sentence: str
-
-
 def explain(
-    log_odds: Predict,
+    mixed: Mixed,
     features: FloatArray,
     *,
     feature_names: Sequence[str],
@@ -73,9 +63,9 @@ def explain(
 ) -> Explanation:
     """Exact group values for every row.
 
-    log_odds: (n, f) to (n,); groups: group name to its features; features in no group
-    form the group "other". reference: (f,) or (n, f), the median of known values of
-    these rows by default. Raises ValueError for unknown features or over 7 groups.
+    mixed: see `Mixed`; groups: group name to its features; features in no group form
+    the group "other". reference: (f,) or (n, f), the median of known values of these
+    rows by default. Raises ValueError for unknown features or over 7 groups.
     """
     x = np.asarray(features, dtype=np.float64)
     names = tuple(feature_names)
@@ -83,24 +73,24 @@ def explain(
     if len(members) > MAX_GROUPS:
         message = f"{len(members)} groups; exact values need at most {MAX_GROUPS}."
         raise ValueError(message)
-    if reference is None:
-        reference = segment_reference(x)
-    base_rows = np.broadcast_to(reference, x.shape)
+    other = np.atleast_2d(segment_reference(x) if reference is None else reference)
+    masks, sets = _masks(members, x.shape[1]), 1 << len(members)
+    weights = _shapley_weights(len(members))
+    base, full = np.empty(len(x)), np.empty(len(x))
+    by_group = np.empty((len(x), len(members)))
+    by_feature = np.empty(x.shape)
     # Around the hundred forecasts, not around each of them.
     with limited_threads():
-        blocks = [
-            _explain_block(
-                log_odds,
-                x[at : at + BLOCK_ROWS],
-                base_rows[at : at + BLOCK_ROWS],
-                members,
-            )
-            for at in range(0, len(x), BLOCK_ROWS)
-        ]
-    base, top, by_group, by_feature = (
-        np.concatenate(parts) for parts in zip(*blocks, strict=True)
-    )
-    return Explanation(base, top, tuple(members), by_group, names, by_feature)
+        for at in range(0, len(x), BLOCK_ROWS):
+            block = slice(at, at + BLOCK_ROWS)
+            worth = mixed(x[block], other if len(other) == 1 else other[block], masks)
+            base[block], full[block] = worth[0], worth[sets - 1]
+            by_group[block] = (weights @ worth[:sets]).T
+            effects = worth[sets - 1] - worth[sets:]
+            for number, columns in enumerate(members.values()):
+                total = by_group[block, number]
+                _share_out(effects, columns, total, by_feature[block])
+    return Explanation(base, full, tuple(members), by_group, names, by_feature)
 
 
 def segment_reference(features: FloatArray) -> FloatArray:
@@ -114,43 +104,17 @@ def segment_reference(features: FloatArray) -> FloatArray:
     return reference
 
 
-def reasons(
-    explanation: Explanation,
-    row: int,
-    *,
-    values: FloatArray,
-    reference: FloatArray,
-    groups: Mapping[str, Sequence[str]],
-    hooks: Mapping[str, Hook] | None = None,
-    most: int = 3,
-) -> list[Reason]:
-    """The features that raise this customer's risk most, strongest first.
+def mixing(log_odds: Predict) -> Mixed:
+    """What `explain` asks of a model, for any forecast: makes the mixed rows."""
 
-    A hook turns a feature's value and reference into a sentence; without one the
-    numbers are stated plainly.
-    """
-    owner = {name: group for group, names in groups.items() for name in names}
-    found = []
-    for place in np.argsort(-explanation.features[row], kind="stable")[:most]:
-        share = float(explanation.features[row, place])
-        if share <= SMALLEST_DIFFERENCE:
-            break
-        name = explanation.feature_names[place]
-        value, usual = float(values[place]), float(reference[place])
-        hook = (hooks or {}).get(name, _plain_hook(name))
-        found.append(
-            Reason(
-                name, owner.get(name, "other"), share, value, usual, hook(value, usual)
-            )
+    def mixed(
+        features: FloatArray, reference: FloatArray, masks: BoolArray
+    ) -> FloatArray:
+        return np.array(
+            [log_odds(np.where(kept, features, reference)) for kept in masks]
         )
-    return found
 
-
-def linear_terms(
-    weights: FloatArray, design: FloatArray, reference: FloatArray
-) -> FloatArray:
-    """Exact terms (n, k) of a linear model: weight times the way from the reference."""
-    return (design - reference) * weights
+    return mixed
 
 
 def _members(
@@ -174,71 +138,43 @@ def _members(
     return members
 
 
-def _explain_block(
-    log_odds: Predict,
-    x: FloatArray,
-    reference: FloatArray,
-    members: dict[str, list[int]],
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    names = list(members)
-    count = len(names)
-    worth: dict[frozenset[int], FloatArray] = {}
-    for size in range(count + 1):
-        for present in itertools.combinations(range(count), size):
-            mixed = reference.copy()
-            for group in present:
-                columns = members[names[group]]
-                mixed[:, columns] = x[:, columns]
-            worth[frozenset(present)] = log_odds(mixed)
-    empty, full = worth[frozenset()], worth[frozenset(range(count))]
-    by_group = np.zeros((len(x), count))
-    for group in range(count):
-        others = [other for other in range(count) if other != group]
-        for size in range(count):
-            weight = 1 / (count * math.comb(count - 1, size))
-            for present in itertools.combinations(others, size):
-                with_group = worth[frozenset((*present, group))]
-                by_group[:, group] += weight * (with_group - worth[frozenset(present)])
-    by_feature = np.zeros(x.shape)
-    for number, name in enumerate(names):
-        _split_group(
-            log_odds, x, full, reference, members[name], by_group[:, number], by_feature
-        )
-    return empty, full, by_group, by_feature
+def _masks(members: dict[str, list[int]], width: int) -> BoolArray:
+    """For each set of present groups, the first group's bit the lowest, which features
+    are the row's own (2^g, f); then for each feature all but it (f, f)."""
+    sets = np.zeros((1 << len(members), width), dtype=bool)
+    for bit, columns in enumerate(members.values()):
+        present = np.arange(len(sets)) >> bit & 1 == 1
+        sets[np.ix_(present, columns)] = True
+    return np.vstack([sets, ~np.eye(width, dtype=bool)])
 
 
-def _split_group(
-    log_odds: Predict,
-    x: FloatArray,
-    full: FloatArray,
-    reference: FloatArray,
-    columns: list[int],
-    total: FloatArray,
-    by_feature: FloatArray,
+def _shapley_weights(count: int) -> FloatArray:
+    """Group values (g, 2^g) as weights on what each set of present groups gives."""
+    weights = np.zeros((count, 1 << count))
+    for present in range(1 << count):
+        size = present.bit_count()
+        for group in range(count):
+            if present >> group & 1:
+                weights[group, present] = 1 / (count * math.comb(count - 1, size - 1))
+            else:
+                weights[group, present] = -1 / (count * math.comb(count - 1, size))
+    return weights
+
+
+def _share_out(
+    effects: FloatArray, columns: list[int], total: FloatArray, by_feature: FloatArray
 ) -> None:
-    """Shares the group's value out by the effect of resetting one feature at a time.
+    """Shares a group's value `total` (n,) out by the effects (f, n) of resetting one
+    feature at a time.
 
     Only effects with the sign of the total share in it, so no share exceeds it; where
     none has that sign the value is spread evenly.
     """
-    effects = np.empty((len(x), len(columns)))
-    for place, column in enumerate(columns):
-        mixed = x.copy()
-        mixed[:, column] = reference[:, column]
-        effects[:, place] = full - log_odds(mixed)
-    along = np.maximum(effects * np.sign(total)[:, None], 0.0)
-    size = along.sum(axis=1, keepdims=True)
+    along = np.maximum(effects[columns] * np.sign(total), 0.0)
+    size = along.sum(axis=0)
     shares = np.where(
         size > SMALLEST_DIFFERENCE,
         along / np.maximum(size, SMALLEST_DIFFERENCE),
         1.0 / len(columns),
     )
-    by_feature[:, columns] = shares * total[:, None]
-
-
-def _plain_hook(name: str) -> Hook:
-    def tell(value: float, usual: float) -> str:
-        shown = "unknown" if math.isnan(value) else f"{value:g}"
-        return f"{name.replace('_', ' ')}: {shown} (usual {usual:g})"
-
-    return tell
+    by_feature[:, columns] = (shares * total).T

@@ -8,8 +8,9 @@ never by test rows. No class weights and no resampling, because both spoil calib
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import joblib
 import numpy as np
@@ -22,6 +23,7 @@ from churnguard.errors import ConfigError
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 Folds = Sequence[tuple[IntArray, IntArray]]
 
 RIDGE_FROM = 20
@@ -35,6 +37,37 @@ RACE_ROWS = 60_000
 MANY_CELLS = 1_500_000
 """Larger tables need fewer held-out folds and fewer seeds for the same certainty."""
 MOST_CELLS = 4_000_000
+
+
+class Member(Protocol):
+    """One forecast of the blend."""
+
+    def log_odds(self, features: FloatArray) -> FloatArray:
+        """Log-odds (n,) of rows (n, f)."""
+
+    def mixed_log_odds(
+        self, features: FloatArray, reference: FloatArray, masks: BoolArray
+    ) -> FloatArray:
+        """Log-odds (m, n) with the features of each mask (m, f) and, for the rest,
+        those of the reference (1, f) or (n, f)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A feature that is a forecast itself."""
+
+    column: int
+
+    def log_odds(self, features: FloatArray) -> FloatArray:
+        """The feature (n,)."""
+        return features[:, self.column]
+
+    def mixed_log_odds(
+        self, features: FloatArray, reference: FloatArray, masks: BoolArray
+    ) -> FloatArray:
+        """See `Member`."""
+        own, other = features[:, self.column], reference[:, self.column]
+        return np.where(masks[:, [self.column]], own, other)
 
 
 @dataclass(slots=True)
@@ -61,12 +94,34 @@ class ChurnModel:
 
     def log_odds(self, features: FloatArray) -> FloatArray:
         """Calibrated log-odds of churn (n,)."""
-        z = member_log_odds(self, features) @ self.weights + self.intercept
-        return np.clip(z, -self.limit, self.limit)
+        x = np.asarray(features, dtype=np.float64)[:, self.used]
+        return self._blend(lambda member: member.log_odds(x), (len(x),))
+
+    def mixed_log_odds(
+        self, features: FloatArray, reference: FloatArray, masks: BoolArray
+    ) -> FloatArray:
+        """`log_odds` (m, n) of rows with the features of each mask (m, f) and, for the
+        rest, those of the reference (1, f) or (n, f): quicker than of made rows."""
+        x, other = features[:, self.used], reference[:, self.used]
+        kept = masks[:, self.used]
+        return self._blend(
+            lambda member: member.mixed_log_odds(x, other, kept), (len(kept), len(x))
+        )
 
     def probabilities(self, features: FloatArray) -> FloatArray:
         """Probability of churn (n,)."""
         return expit(self.log_odds(features))
+
+    def members(self) -> list[Member]:
+        """In the order of `weights`; each looks at the used columns only."""
+        if self.ridge is None:
+            return []
+        found: list[Member] = [self.ridge]
+        if self.anchor is not None:
+            found.append(Anchor(int(np.flatnonzero(self.used == self.anchor)[0])))
+        if self.pairs is not None:
+            found.append(self.pairs)
+        return [*found, *self.forests]
 
     def describe(self) -> str:
         """The rung, each member's weight and the ridge strength, in one line."""
@@ -82,13 +137,23 @@ class ChurnModel:
         joblib.dump(self, buffer, compress=3)
         return buffer.getvalue()
 
+    def _blend(
+        self, ask: Callable[[Member], FloatArray], shape: tuple[int, ...]
+    ) -> FloatArray:
+        z = np.full(shape, self.intercept)
+        with limited_threads():
+            for member, weight in zip(self.members(), self.weights, strict=True):
+                if weight:
+                    z += weight * ask(member)
+        return np.clip(z, -self.limit, self.limit)
+
     @staticmethod
     def from_bytes(data: bytes) -> ChurnModel:
         """The model written by `to_bytes`; unpickling runs code: trust the origin."""
         model = joblib.load(io.BytesIO(data))
         if not isinstance(model, ChurnModel):
             raise ConfigError("The stored bytes hold no churn model.")
-        if not hasattr(model, "pairs"):
+        if model.ridge is not None and not hasattr(model.ridge, "curves"):
             raise ConfigError("An older version stored this model: train it again.")
         return model
 
@@ -150,16 +215,9 @@ def fit(
 def member_log_odds(model: ChurnModel, features: FloatArray) -> FloatArray:
     """Log-odds (n, members) of each member before blending."""
     x = np.asarray(features, dtype=np.float64)[:, model.used]
-    if model.ridge is None:
-        return np.empty((len(x), 0))
-    columns = [model.ridge.log_odds(x)]
-    if model.anchor is not None:
-        columns.append(np.asarray(features, dtype=np.float64)[:, model.anchor])
-    if model.pairs is not None:
-        columns.append(model.pairs.log_odds(x))
     with limited_threads():
-        columns += [forest.log_odds(x) for forest in model.forests]
-    return np.column_stack(columns)
+        columns = [member.log_odds(x) for member in model.members()]
+    return np.column_stack(columns) if columns else np.empty((len(x), 0))
 
 
 def stratified_folds(outcomes: FloatArray, *, count: int, seed: int) -> Folds:
@@ -255,7 +313,9 @@ def _blended(
     if paired is not None:
         if combined.weights[fixed] > 0:
             kept.append(fixed)
-            model.pairs = ridges.fit_pairs(found.choice, x, y, prior, groups)
+            model.pairs = ridges.fit_pairs(
+                model.ridge, found.choice, x, y, prior, groups
+            )
         fixed += 1
     for place, shape in enumerate(shapes, start=fixed):
         if combined.weights[place] > 0:

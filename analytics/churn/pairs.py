@@ -60,6 +60,28 @@ class PairBasis:
         z = self._standard(features)
         return (z[:, self.first] * z[:, self.second] - self.means) / self.spreads
 
+    def mixed(
+        self,
+        features: FloatArray,
+        reference: FloatArray,
+        masks: NDArray[np.bool_],
+        weights: FloatArray,
+    ) -> FloatArray:
+        """`transform(..) @ weights` (m, n) with the features of each mask (m, f) and,
+        for the rest, those of the reference (1, f) or (n, f)."""
+        z, other = self._standard(features), self._standard(reference)
+        slopes = weights / self.spreads
+        # (r + m d) (r' + m' d') = r r' + m d r' + m' r d' + m m' d d'
+        left, right = other[:, self.first], other[:, self.second]
+        more, also = z[:, self.first] - left, z[:, self.second] - right
+        has, too = masks[:, self.first], masks[:, self.second]
+        return (
+            (left * right - self.means) @ slopes
+            + has @ (more * right * slopes).T
+            + too @ (left * also * slopes).T
+            + (has & too) @ (more * also * slopes).T
+        )
+
     def _standard(self, features: FloatArray) -> FloatArray:
         cut = np.clip(features, self.low, self.high)
         return np.nan_to_num((cut - self.centres) / self.scales)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from analytics.churn import blend, metrics, trees
+from analytics.churn.curves import Curves, draw_curves
 from analytics.churn.linear import Ridge, SplineBasis, fit_ridge
 from analytics.churn.pairs import PairBasis
 
@@ -52,15 +53,36 @@ class SplineRidge:
     """The features it looks at."""
     basis: SplineBasis
     ridge: Ridge
+    curves: Curves
+    """The same without the products, ready to score."""
     pairs: PairBasis | None = None
 
     def log_odds(self, features: FloatArray) -> FloatArray:
         """Log-odds (n,) at the mean of the group offsets."""
         features = features[:, self.columns]
-        design = self.basis.transform(features)
+        z = self.curves.log_odds(features)
         if self.pairs is not None:
-            design = np.hstack([design, self.pairs.transform(features)])
-        return self.ridge.log_odds(design)
+            z += self.pairs.transform(features) @ self._pair_weights
+        return z
+
+    def mixed_log_odds(
+        self, features: FloatArray, reference: FloatArray, masks: NDArray[np.bool_]
+    ) -> FloatArray:
+        """Log-odds (m, n) with the features of each mask (m, f) and, for the rest,
+        those of the reference (1, f) or (n, f)."""
+        mix = (
+            features[:, self.columns],
+            reference[:, self.columns],
+            masks[:, self.columns],
+        )
+        z = self.curves.mixed_log_odds(*mix)
+        if self.pairs is not None:
+            z += self.pairs.mixed(*mix, self._pair_weights)
+        return z
+
+    @property
+    def _pair_weights(self) -> FloatArray:
+        return self.ridge.weights[len(self.basis.means) :]
 
 
 @dataclass(slots=True)
@@ -183,26 +205,28 @@ def fit(
         prior=_design_prior(basis, prior, columns),
         groups=codes,
     )
-    return SplineRidge(columns, basis, ridge)
+    return SplineRidge(columns, basis, ridge, draw_curves(basis, ridge))
 
 
 def fit_pairs(
+    alone: SplineRidge,
     choice: Choice,
     x: FloatArray,
     y: FloatArray,
     prior: list[float],
     groups: IntArray | None,
 ) -> SplineRidge:
-    """The same with products of two features that explain what it leaves over."""
+    """`alone`, which `fit` made of the same, with products of two features that explain
+    what it leaves over."""
     x, y, codes = _sample(x, y, groups)
-    alone = fit(choice, x, y, prior, codes)
     seen = x[:, alone.columns]
     design = alone.basis.transform(seen)
     residual = y - expit(_at_own_level(alone.ridge, design, codes))
     pairs = PairBasis().fit(seen, residual)
     target = _design_prior(alone.basis, prior, alone.columns)
     ridge = _fit_with(pairs, seen, design, y, target, codes, choice)
-    return SplineRidge(alone.columns, alone.basis, ridge, pairs)
+    drawn = draw_curves(alone.basis, ridge)
+    return SplineRidge(alone.columns, alone.basis, ridge, drawn, pairs)
 
 
 def _fit_with(

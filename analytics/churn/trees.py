@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 
+from analytics.churn.boosted import BoostedTrees, unfold
 from analytics.churn.threads import limited_threads
 
 FloatArray = NDArray[np.float64]
@@ -50,7 +51,7 @@ class Forest:
     """Fitted ensembles of one shape, averaged in log-odds."""
 
     shape: Shape
-    members: Sequence[HistGradientBoostingClassifier | ExtraTreesClassifier]
+    members: Sequence[BoostedTrees | ExtraTreesClassifier]
     base_rate: float
     used: IntArray
     """Columns with two or more values in training; the binning fails on others."""
@@ -61,13 +62,33 @@ class Forest:
         with limited_threads():
             return np.mean([self._one(member, x) for member in self.members], axis=0)
 
-    def _one(
-        self,
-        member: HistGradientBoostingClassifier | ExtraTreesClassifier,
-        features: FloatArray,
+    def mixed_log_odds(
+        self, features: FloatArray, reference: FloatArray, masks: NDArray[np.bool_]
     ) -> FloatArray:
-        if isinstance(member, HistGradientBoostingClassifier):
-            return member.decision_function(features)
+        """Log-odds (m, n) with the features of each mask (m, f) and, for the rest,
+        those of the reference (1, f) or (n, f)."""
+        mix = features[:, self.used], reference[:, self.used], masks[:, self.used]
+        with limited_threads():
+            return np.mean([self._mixed(one, *mix) for one in self.members], axis=0)
+
+    def _mixed(
+        self,
+        member: BoostedTrees | ExtraTreesClassifier,
+        features: FloatArray,
+        reference: FloatArray,
+        masks: NDArray[np.bool_],
+    ) -> FloatArray:
+        if isinstance(member, BoostedTrees):
+            return member.mixed_log_odds(features, reference, masks)
+        return np.array(
+            [self._one(member, np.where(kept, features, reference)) for kept in masks]
+        )
+
+    def _one(
+        self, member: BoostedTrees | ExtraTreesClassifier, features: FloatArray
+    ) -> FloatArray:
+        if isinstance(member, BoostedTrees):
+            return member.log_odds(features)
         p = member.predict_proba(_filled(features))[:, 1]
         # One pseudo-tree voting the base rate keeps unanimous leaves off 0 and 1.
         p = (p * self.shape.trees + self.base_rate) / (self.shape.trees + 1)
@@ -88,8 +109,8 @@ def grow(
 
 def _grow_members(
     shape: Shape, x: FloatArray, y: FloatArray, *, seed: int, bags: int
-) -> list[HistGradientBoostingClassifier | ExtraTreesClassifier]:
-    members: list[HistGradientBoostingClassifier | ExtraTreesClassifier] = []
+) -> list[BoostedTrees | ExtraTreesClassifier]:
+    members: list[BoostedTrees | ExtraTreesClassifier] = []
     if shape.rate == 0:
         forest = ExtraTreesClassifier(
             shape.trees,
@@ -109,7 +130,7 @@ def _grow_members(
             early_stopping=False,
             random_state=seed + bag,
         )
-        members.append(booster.fit(x, y))
+        members.append(unfold(booster.fit(x, y)))
     return members
 
 

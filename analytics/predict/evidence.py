@@ -68,7 +68,7 @@ def sample(
     strongest = [""] * len(rows)
     if len(leavers):
         found = explain.explain(
-            fitted.log_odds,
+            fitted.mixed_log_odds,
             values[rows[leavers]],
             feature_names=NAMES,
             groups=GROUPS,

@@ -55,6 +55,12 @@ class Loaded:
         ]
         return np.concatenate(parts or [np.empty(0)]) + self.row.level
 
+    def mixed_log_odds(
+        self, values: FloatArray, reference: FloatArray, masks: NDArray[np.bool_]
+    ) -> FloatArray:
+        """See `explain.Mixed`; moved to the newest level."""
+        return self.fitted.mixed_log_odds(values, reference, masks) + self.row.level
+
 
 def load(row: ModelVersion) -> Loaded:
     """The model of a row; the bytes were written by this program."""
@@ -133,7 +139,7 @@ def expected_months(loaded: Loaded, z: FloatArray) -> FloatArray | None:
 def explain_rows(loaded: Loaded, values: FloatArray) -> explain.Explanation:
     """Exact shares of the six groups: base + shares = log-odds."""
     return explain.explain(
-        loaded.log_odds,
+        loaded.mixed_log_odds,
         values,
         feature_names=NAMES,
         groups=GROUPS,

@@ -197,7 +197,7 @@ def _importance(made: Trained, x: FloatArray) -> dict[str, float]:
     """Mean |share| of each group in the log-odds, over a sample of customers."""
     rows = trees.sample_rows(len(x), 300, seed=0)
     found = explain.explain(
-        made.fitted.log_odds,
+        made.fitted.mixed_log_odds,
         x[rows],
         feature_names=NAMES,
         groups=GROUPS,

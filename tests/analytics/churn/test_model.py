@@ -7,8 +7,19 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from scipy.special import expit
+from sklearn.ensemble import HistGradientBoostingClassifier
 
-from analytics.churn import blend, linear, metrics, model, pairs, ridges, trees
+from analytics.churn import (
+    blend,
+    boosted,
+    curves,
+    linear,
+    metrics,
+    model,
+    pairs,
+    ridges,
+    trees,
+)
 from analytics.churn.threads import limited_threads
 from churnguard.errors import ConfigError
 from tests.analytics.churn.data import made_up_table
@@ -157,6 +168,42 @@ def test_trees_survive_blank_and_constant_columns(shape: trees.Shape) -> None:
     log_odds = forest.log_odds(x)
     assert np.isfinite(log_odds).all()
     assert metrics.auc(y, log_odds) > 0.7
+
+
+@pytest.mark.parametrize("leaves", [3, 8, 16])
+def test_unfolded_trees_forecast_the_same_to_the_bit(leaves: int) -> None:
+    x, y = made_up_table(500)
+    grown = HistGradientBoostingClassifier(max_iter=20, max_leaf_nodes=leaves).fit(x, y)
+    x[::5], x[::7, 0], x[::9, 1] = np.nan, np.inf, -np.inf
+
+    unfolded = boosted.unfold(grown)
+
+    assert max(len(tree.values) for tree in unfolded.trees) == leaves
+    assert unfolded.log_odds(x).tolist() == grown.decision_function(x).tolist()
+
+
+def test_trees_of_too_many_leaves_are_refused() -> None:
+    x, y = made_up_table(900)
+    grown = HistGradientBoostingClassifier(max_iter=2, max_leaf_nodes=17).fit(x, y)
+
+    with pytest.raises(ValueError, match="17 leaves; 16 at most"):
+        boosted.unfold(grown)
+
+
+@pytest.mark.parametrize("bent", [None, np.array([True, False, True, True, False])])
+def test_curves_say_what_the_ridge_on_splines_says(bent: np.ndarray | None) -> None:
+    x, y = made_up_table(900)
+    x[::4, 3] = np.nan
+    basis = linear.SplineBasis(roughness=10.0, bent=bent).fit(x)
+    ridge = linear.fit_ridge(basis.transform(x), y, strength=3.0)
+    new = np.vstack([x, x * 3, np.full((1, 5), np.nan)])
+    new[::6, 3], new[::8, 0], new[::10, 4] = 1.5, np.inf, np.nan
+
+    told = curves.draw_curves(basis, ridge).log_odds(new)
+
+    np.testing.assert_allclose(
+        told, ridge.log_odds(basis.transform(new)), atol=1e-12, rtol=0
+    )
 
 
 def test_products_of_two_features_are_found_and_pay() -> None:

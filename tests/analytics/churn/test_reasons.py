@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from analytics.churn import drift, explain, hazard, leakage, model
+from analytics.churn import drift, explain, hazard, leakage, model, trees
 from churnguard.errors import ConfigError
 from tests.analytics.churn.data import made_up_table
 
@@ -16,11 +18,42 @@ NAMES = ("a", "b", "c", "d", "e")
 def test_shapley_values_add_up_for_the_shipped_model() -> None:
     x, y = made_up_table(900)
     fitted = model.fit(x, y, feature_names=NAMES, bags=1)
-    made = explain.explain(fitted.log_odds, x[:50], feature_names=NAMES, groups=GROUPS)
+    made = explain.explain(
+        fitted.mixed_log_odds, x[:50], feature_names=NAMES, groups=GROUPS
+    )
 
     assert made.group_names == ("usage", "billing", "support", "other")
     assert made.additivity_error < 1e-9
     np.testing.assert_allclose(made.log_odds, fitted.log_odds(x[:50]), atol=1e-12)
+
+
+def test_the_quick_way_to_mix_rows_forecasts_what_made_rows_do() -> None:
+    x, _ = made_up_table(900)
+    y = (x[:, 0] * x[:, 1] + 0.3 * x[:, 4] > 0).astype(float)
+    fitted = model.fit(x, y, feature_names=NAMES, shapes=(), anchor="e")
+    x[::9, 0], x[::7, 2], x[::11, 3] = np.nan, 40.0, 1.5
+    grown = [
+        trees.grow(replace(shape, trees=12), x, y, seed=0, bags=2)
+        for shape in trees.SHAPES
+    ]
+    # Every member has its say, whatever it was found to be worth.
+    fitted = replace(fitted, forests=grown, weights=np.full(6, 0.3), limit=2.0)
+    made = {
+        way: explain.explain(mixed, x[:80], feature_names=NAMES, groups=GROUPS)
+        for way, mixed in {
+            "quick": fitted.mixed_log_odds,
+            "plain": explain.mixing(fitted.log_odds),
+        }.items()
+    }
+
+    assert [type(member).__name__ for member in fitted.members()] == [
+        "SplineRidge", "Anchor", "SplineRidge", "Forest", "Forest", "Forest",
+    ]  # fmt: skip
+    assert abs(made["plain"].log_odds).max() == 2.0
+    for part in ("base", "log_odds", "groups", "features"):
+        np.testing.assert_allclose(
+            getattr(made["quick"], part), getattr(made["plain"], part), atol=1e-12
+        )
 
 
 def test_shapley_of_a_product_is_shared_evenly() -> None:
@@ -28,7 +61,7 @@ def test_shapley_of_a_product_is_shared_evenly() -> None:
         return x[:, 0] * x[:, 1] + 3 * x[:, 2]
 
     made = explain.explain(
-        product,
+        explain.mixing(product),
         np.array([[2.0, 4.0, 1.0]]),
         feature_names=("p", "q", "r"),
         groups={"P": ["p"], "Q": ["q"], "R": ["r"]},
@@ -40,46 +73,16 @@ def test_shapley_of_a_product_is_shared_evenly() -> None:
     assert made.log_odds.tolist() == [11.0]
 
 
-def test_reasons_name_the_fact_through_the_hook_given() -> None:
-    weights = np.array([2.0, -1.0, 0.5])
-    x = np.array([[19.0, 1.0, 0.0]])
-    reference = np.array([3.0, 1.0, 2.0])
-    groups = {"usage": ["silent_days"]}
-    made = explain.explain(
-        lambda rows: rows @ weights,
-        x,
-        feature_names=("silent_days", "seats", "tickets"),
-        groups=groups,
-        reference=reference,
-    )
-    told = explain.reasons(
-        made,
-        0,
-        values=x[0],
-        reference=reference,
-        groups=groups,
-        hooks={
-            "silent_days": lambda v, u: f"no active day for {v:.0f} days; usual {u:.0f}"
-        },
-    )
-
-    assert [reason.sentence for reason in told] == [
-        "no active day for 19 days; usual 3"
-    ]
-    assert told[0].log_odds == 32.0
-    assert told[0].group == "usage"
-
-
 def test_wrong_groups_are_refused() -> None:
     x = np.zeros((1, 9))
-    names = tuple("abcdefghi")
+    names, mixed = tuple("abcdefghi"), explain.mixing(np.sum)
     with pytest.raises(ValueError, match="unknown features"):
-        explain.explain(np.sum, x, feature_names=names, groups={"g": ["z"]})
+        explain.explain(mixed, x, feature_names=names, groups={"g": ["z"]})
     with pytest.raises(ValueError, match="shares a feature"):
-        explain.explain(np.sum, x, feature_names=names, groups={"g": ["a"], "h": ["a"]})
+        explain.explain(mixed, x, feature_names=names, groups={"g": ["a"], "h": ["a"]})
     groups = {name: [name] for name in names}
     with pytest.raises(ValueError, match="at most 7"):
-        explain.explain(np.sum, x, feature_names=names, groups=groups)
+        explain.explain(mixed, x, feature_names=names, groups=groups)
 
 
 def test_person_months_by_hand() -> None:
