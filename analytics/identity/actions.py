@@ -133,30 +133,31 @@ def judge(
     *,
     is_same: bool,
     now: datetime,
+    level: Level = CUSTOMERS,
 ) -> Act:
-    """Accept (is_same) or reject a suggestion about two identities of customers.
-    Raises Http404 when one is not the organisation's, ConfigError as `merge` does."""
-    act = _Act(request, organization, CUSTOMERS, now)
+    """Accept (is_same) or reject a suggestion about two identities. Raises Http404 when
+    one is not the organisation's, ConfigError as `merge` does."""
+    act = _Act(request, organization, level, now)
     homes = act.homes([first, second])
     if len(homes) != 2:
         raise Http404("No such identities.")
     if is_same:
         ids = [first, second]
-        for customer_id in dict.fromkeys((homes[first], homes[second])):
-            ids += act.members(customer_id)
+        for entity_id in dict.fromkeys((homes[first], homes[second])):
+            ids += act.members(entity_id)
         done = act.say_same(list(dict.fromkeys(ids)))
     else:
         if homes[first] == homes[second]:
             raise ConfigError(
-                "These are one customer. Split the identity off instead.",
-                code="same_customer",
+                f"These are one {level.name}. Split the identity off instead.",
+                code=f"same_{level.name}",
             )
         done = act.say_different([first, second])
     audit.record(
         request,
         "identity.suggestion_accepted" if is_same else "identity.suggestion_rejected",
         organization=organization,
-        target_type="customer",
+        target_type=level.name,
         target_id=done.entity.public_id,
         after={"first": first, "second": second, "decision_id": done.decision_id},
     )
@@ -223,10 +224,11 @@ class _Act:
         return list(rows.order_by("pk").values_list("pk", flat=True))
 
     def homes(self, ids: Iterable[int]) -> dict[int, int]:
-        """Identity -> customer or person; those of other organisations are left out."""
+        """Identity -> customer or person; those of other organisations are left out,
+        and those that are nobody's yet."""
         rows = self.level.Member.objects.filter(
             organization=self.organization, pk__in=set(ids)
-        )
+        ).exclude(**{self.level.pointer: None})
         return dict(rows.values_list("pk", self.level.pointer))
 
     def entity_of(self, identity: int) -> Any:

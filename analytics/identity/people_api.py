@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.shortcuts import get_object_or_404
-from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from analytics.identity import actions, people, queries, sayings
-from analytics.identity.api import (
-    CUSTOMER,
-    CustomerSplit,
-    IdentityReviewVerdict,
-    valid,
-)
+from analytics.identity import level_api, people, sayings
+from analytics.identity.api import CUSTOMER
 from analytics.identity.levels import PEOPLE
 from analytics.identity.people_shapes import (
     CustomerPeople,
@@ -26,9 +19,14 @@ from analytics.identity.people_shapes import (
     PersonDetail,
     PersonMerge,
     PersonReviewPage,
+    PersonSuggestions,
+)
+from analytics.identity.shapes import (
+    CustomerSplit,
+    IdentityReviewVerdict,
+    IdentitySuggestionVerdict,
 )
 from analytics.queries import find_customer
-from churnguard.api import page_limit
 from churnguard.auth import organization_of
 from churnguard.models import Contact
 from churnguard.schema import ERRORS, PAGE
@@ -36,6 +34,24 @@ from churnguard.schema import ERRORS, PAGE
 _PERSON = OpenApiParameter(
     "person_id", str, OpenApiParameter.PATH, description="Our id (per_…)."
 )
+
+
+def _contact(one: Contact) -> dict[str, Any]:
+    return {
+        "identity": one.pk,
+        "source": one.source.name,
+        "external_id": one.external_id,
+        "person_id": one.person.public_id if one.person else None,
+        **{name: getattr(one, name) for name in ("name", "email", "user_id")},
+    }
+
+
+class _OfPeople:
+    level = PEOPLE
+    entity_key = "person_id"
+    members_key = "contacts"
+    find = staticmethod(people.find_person)
+    tell = staticmethod(_contact)
 
 
 class CustomerPeopleView(APIView):
@@ -121,8 +137,10 @@ class PersonView(APIView):
         )
 
 
-class PersonMergeView(APIView):
+class PersonMergeView(_OfPeople, level_api.Merge):
     """Two people who are one."""
+
+    Shape = PersonMerge
 
     @extend_schema(
         operation_id="person_merge",
@@ -134,14 +152,10 @@ class PersonMergeView(APIView):
     def post(self, request: Request, person_id: str) -> Response:
         """Merge with the person `into`; the older of the two keeps its id. Revoking
         the decision gives both back."""
-        organization = organization_of(request)
-        one = people.find_person(organization, person_id)
-        other = people.find_person(organization, valid(PersonMerge, request)["into"])
-        act = actions.merge(request._request, one, other, timezone.now())
-        return Response(_act(act))
+        return self.merge(request, person_id)
 
 
-class PersonSplitView(APIView):
+class PersonSplitView(_OfPeople, level_api.Split):
     """A contact that is another person."""
 
     @extend_schema(
@@ -153,69 +167,71 @@ class PersonSplitView(APIView):
     )
     def post(self, request: Request, person_id: str) -> Response:
         """Split a contact off; the others stay together."""
-        found = people.find_person(organization_of(request), person_id)
-        given = valid(CustomerSplit, request)
-        act = actions.split(request._request, found, given["identity"], timezone.now())
-        return Response(_act(act))
+        return self.split(request, person_id)
 
 
-class PersonReviewsView(APIView):
-    """Evidence about people that was not followed, for a person to decide on."""
-
-    @extend_schema(
+@extend_schema_view(
+    get=extend_schema(
         operation_id="person_reviews",
         tags=["Identity"],
         parameters=PAGE,
         responses={200: PersonReviewPage, **ERRORS},
     )
-    def get(self, request: Request) -> Response:
-        rows, after = queries.list_reviews(
-            organization_of(request),
-            cursor=request.query_params.get("cursor"),
-            limit=page_limit(request.query_params.get("limit")),
-            level=PEOPLE,
-        )
-        return Response({"results": [_review(row) for row in rows], "next": after})
+)
+class PersonReviewsView(_OfPeople, level_api.Reviews):
+    """Evidence about people that was not followed, for a person to decide on."""
 
 
-class PersonReviewDecideView(APIView):
-    """A person's answer to a review about people."""
-
-    @extend_schema(
+@extend_schema_view(
+    post=extend_schema(
         operation_id="person_review_decide",
         tags=["Identity"],
+        description="Say that the contacts are the same person, are different ones, "
+        "or that this\nevidence is not worth a decision.",
         request=IdentityReviewVerdict,
         responses={200: PersonAct, **ERRORS},
     )
-    def post(self, request: Request, review_id: int) -> Response:
-        """Say that the contacts are the same person, are different ones, or that this
-        evidence is not worth a decision."""
-        review = get_object_or_404(
-            PEOPLE.Review.objects.filter(organization=organization_of(request)),
-            pk=review_id,
-        )
-        verdict = valid(IdentityReviewVerdict, request)["verdict"]
-        act = actions.decide(request._request, review, verdict, timezone.now())
-        return Response(_act(act))
+)
+class PersonReviewDecideView(_OfPeople, level_api.ReviewDecide):
+    """A person's answer to a review about people."""
 
 
-class PersonRevokeView(APIView):
-    """Undo of a merge, a split or a verdict about people."""
+@extend_schema_view(
+    get=extend_schema(
+        operation_id="person_suggestions",
+        tags=["Identity"],
+        description="At most 200, of the last day; what was decided is not among them.",
+        responses={200: PersonSuggestions, **ERRORS},
+    )
+)
+class PersonSuggestionsView(_OfPeople, level_api.Suggestions):
+    """Contacts that may be the same person, best first."""
 
-    @extend_schema(
+
+@extend_schema_view(
+    post=extend_schema(
+        operation_id="person_suggestion_decide",
+        tags=["Identity"],
+        description="Accept (same) or reject (different) it; a rejected one never "
+        "comes back.",
+        request=IdentitySuggestionVerdict,
+        responses={200: PersonAct, **ERRORS},
+    )
+)
+class PersonSuggestionDecideView(_OfPeople, level_api.SuggestionDecide):
+    """A person's answer to a suggestion about people."""
+
+
+@extend_schema_view(
+    post=extend_schema(
         operation_id="person_decision_revoke",
         tags=["Identity"],
         request=None,
         responses={200: PersonAct, **ERRORS},
     )
-    def post(self, request: Request, decision_id: int) -> Response:
-        """Take back everything that was said in the same act."""
-        decision = get_object_or_404(
-            PEOPLE.Decision.objects.filter(organization=organization_of(request)),
-            pk=decision_id,
-        )
-        act = actions.revoke(request._request, decision, timezone.now())
-        return Response(_act(act))
+)
+class PersonRevokeView(_OfPeople, level_api.Revoke):
+    """Undo of a merge, a split or a verdict about people."""
 
 
 def _row(view: people.PersonView) -> dict[str, Any]:
@@ -254,37 +270,4 @@ def _voice(one: sayings.Voice) -> dict[str, Any]:
         "said_at": one.said_at,
         "heard_at": one.heard_at,
         "is_deleted": member.deleted_at is not None,
-    }
-
-
-def _act(act: actions.Act | None) -> dict[str, Any]:
-    if act is None:
-        return {"decision_id": None, "person_id": None, "contacts_moved": 0}
-    return {
-        "decision_id": act.decision_id,
-        "person_id": act.entity.public_id,
-        "contacts_moved": act.moved,
-    }
-
-
-def _review(review: queries.Review) -> dict[str, Any]:
-    row = review.row
-    return {
-        "review_id": row.pk,
-        "rule": row.rule,
-        "key": row.key,
-        "evidence": review.evidence,
-        "reason": row.reason,
-        "created_at": row.created_at,
-        "contacts": [_contact(one) for one in review.identities],
-    }
-
-
-def _contact(one: Contact) -> dict[str, Any]:
-    return {
-        "identity": one.pk,
-        "source": one.source.name,
-        "external_id": one.external_id,
-        "person_id": one.person.public_id if one.person else None,
-        **{name: getattr(one, name) for name in ("name", "email", "user_id")},
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
+from analytics.identity.shapes import IdentityEvidence
+
 
 class SourceSaying(serializers.Serializer):
     source = serializers.CharField()
@@ -131,3 +133,15 @@ class PersonReviewRow(serializers.Serializer):
 class PersonReviewPage(serializers.Serializer):
     results = PersonReviewRow(many=True)
     next = serializers.CharField(allow_null=True)
+
+
+class PersonSuggestion(serializers.Serializer):
+    first = ReviewedContact()
+    second = ReviewedContact()
+    weight = serializers.FloatField(help_text="The sum of the evidence.")
+    evidence = IdentityEvidence(many=True)
+
+
+class PersonSuggestions(serializers.Serializer):
+    results = PersonSuggestion(many=True)
+    as_of = serializers.DateTimeField()

@@ -54,8 +54,8 @@ class Pair:
     """A suggestion with its two identities."""
 
     suggestion: Suggestion
-    first: CustomerSource
-    second: CustomerSource
+    first: CustomerSource | Contact
+    second: CustomerSource | Contact
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +158,12 @@ def count_reviews(organization: Organization, level: Level = CUSTOMERS) -> int:
     ).count()
 
 
-def pairs(organization: Organization, found: Found) -> list[Pair]:
+def pairs(
+    organization: Organization, found: Found, level: Level = CUSTOMERS
+) -> list[Pair]:
     """The suggestions with their identities, best first."""
-    by_id = _load(organization, (pk for s in found.items for pk in (s.first, s.second)))
+    ids = (pk for one in found.items for pk in (one.first, one.second))
+    by_id = _load(organization, ids, level)
     return [
         Pair(one, by_id[one.first], by_id[one.second])
         for one in found.items
@@ -213,5 +216,7 @@ def _load(
     organization: Organization, ids: Iterable[int], level: Level = CUSTOMERS
 ) -> dict[int, Any]:
     rows = level.Member.objects.filter(organization=organization, pk__in=set(ids))
-    pointer = level.pointer.removesuffix("_id")
-    return {row.pk: row for row in rows.select_related("source", pointer)}
+    related = ["source", level.pointer.removesuffix("_id")]
+    if level.is_person:
+        related.append("customer_source__customer")
+    return {row.pk: row for row in rows.select_related(*related)}

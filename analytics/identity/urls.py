@@ -79,6 +79,16 @@ urlpatterns = [
         name="api-person-review-decide",
     ),
     path(
+        "api/v1/identity/people/suggestions",
+        people_api.PersonSuggestionsView.as_view(),
+        name="api-person-suggestions",
+    ),
+    path(
+        "api/v1/identity/people/suggestions/decide",
+        people_api.PersonSuggestionDecideView.as_view(),
+        name="api-person-suggestion-decide",
+    ),
+    path(
         "api/v1/identity/people/decisions/<int:decision_id>/revoke",
         people_api.PersonRevokeView.as_view(),
         name="api-person-revoke",
@@ -94,6 +104,12 @@ urlpatterns = [
     ),
     path("customers/<str:customer_id>/merge/", views.merge, name="customer-merge"),
     path("customers/<str:customer_id>/split/", views.split, name="customer-split"),
+    path(
+        "identity/people/suggestions/",
+        views.judge,
+        _PEOPLE,
+        name="person-judge",
+    ),
     path(
         "identity/people/reviews/<int:review_id>/",
         views.decide,

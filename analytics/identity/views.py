@@ -4,6 +4,8 @@ a customer."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -13,20 +15,33 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from analytics.identity import actions, people, queries, suggestions
-from analytics.identity.levels import CUSTOMERS, PEOPLE, Level
+from analytics.identity.levels import CUSTOMERS, LEVELS, PEOPLE, Level
 from analytics.queries import find_customer
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
 
 _REVIEWS = 20
-_SUGGESTIONS = 50
+_SHOWN = 50
+"""Suggestions shown of each kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """Suggestions of one kind as the page shows them: key and title of the section,
+    when they were found (UTC), how many there are, and the likeliest."""
+
+    key: str
+    title: str
+    at: datetime
+    total: int
+    pairs: list[queries.Pair]
 
 
 @require_safe
 @org_view
 def identity(request: HttpRequest) -> HttpResponse:
     """Open reviews and suggestions, their identities side by side."""
-    organization = request.organization
+    organization, now = request.organization, timezone.now()
     try:
         reviews, after = queries.list_reviews(
             organization, cursor=request.GET.get("after"), limit=_REVIEWS
@@ -39,10 +54,7 @@ def identity(request: HttpRequest) -> HttpResponse:
         )
     except ConfigError:
         return redirect("identity")
-    found = suggestions.current(organization, timezone.now())
-    shown = queries.pairs(
-        organization, suggestions.Found(found.at, found.items[:_SUGGESTIONS])
-    )
+    found = {level: suggestions.current(organization, now, level) for level in LEVELS}
     return render(
         request,
         "analytics/identity.html",
@@ -53,9 +65,20 @@ def identity(request: HttpRequest) -> HttpResponse:
             ],
             "review_count": queries.count_reviews(organization)
             + queries.count_reviews(organization, PEOPLE),
-            "pairs": shown,
-            "suggestion_count": len(found.items),
-            "suggested_at": found.at,
+            "alike": [
+                _Alike(
+                    key,
+                    title,
+                    found[level].at,
+                    len(found[level].items),
+                    queries.pairs(organization, found[level].first(_SHOWN), level),
+                )
+                for key, title, level in (
+                    ("suggestions", "Accounts that look alike", CUSTOMERS),
+                    ("people-suggestions", "People who look alike", PEOPLE),
+                )
+            ],
+            "suggestion_count": sum(len(one.items) for one in found.values()),
             "can_write": has_role(request, "analyst"),
             "api_path": reverse("api-identity-reviews"),
         },
@@ -66,14 +89,17 @@ def identity(request: HttpRequest) -> HttpResponse:
 @org_view(role="analyst")
 def refresh(request: HttpRequest) -> HttpResponse:
     """Look for suggestions now."""
-    found = suggestions.compute(request.organization, timezone.now())
-    messages.success(request, f"Suggestions found: {len(found.items)}.")
+    count = sum(
+        len(suggestions.compute(request.organization, timezone.now(), level).items)
+        for level in LEVELS
+    )
+    messages.success(request, f"Suggestions found: {count}.")
     return redirect("identity")
 
 
 @require_POST
 @org_view(role="analyst")
-def judge(request: HttpRequest) -> HttpResponse:
+def judge(request: HttpRequest, level: Level = CUSTOMERS) -> HttpResponse:
     """Accept or reject a suggestion."""
     verdict = request.POST.get("verdict")
 
@@ -86,8 +112,11 @@ def judge(request: HttpRequest) -> HttpResponse:
             _number(request.POST.get("second")),
             is_same=is_same,
             now=timezone.now(),
+            level=level,
         )
-        return "They are one customer now." if is_same else "It will not come back."
+        if is_same:
+            return f"They are one {level.name} now."
+        return "It will not come back."
 
     _try(request, act)
     return redirect("identity")

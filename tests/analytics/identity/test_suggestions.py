@@ -10,7 +10,7 @@ import pytest
 from django.core.cache import cache
 
 from analytics.identity import actions, suggestions
-from analytics.identity.suggestions import Card, plain_name, weigh
+from analytics.identity.alike_customers import Card, plain_name, weigh
 from churnguard.models import Organization
 from churnguard.records import CustomerRecord
 from tests.analytics.identity.test_resolve import living, settle, write
