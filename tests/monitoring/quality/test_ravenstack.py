@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from churnguard.models import Organization, Source
 from integrations import registry, runs
@@ -48,6 +49,8 @@ def loaded(org: Organization, shared_data: Path) -> Organization:
     run = runs.start(integration)
     while runs.run_now(run.pk):
         pass
+    with connection.cursor() as cur:
+        cur.execute("ANALYZE")
     return org
 
 
