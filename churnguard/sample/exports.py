@@ -8,6 +8,7 @@ from typing import Any
 
 from churnguard.sample import tables
 from churnguard.sample.tables import Row
+from churnguard.sample.users import support_users
 from churnguard.sample.world import BILLING, CRM, SUPPORT, Customer
 
 Transform = dict[str, Any]
@@ -307,6 +308,21 @@ EXPORTS: tuple[Export, ...] = (
             Column("Answered", "answered_at", _date("%d.%m.%Y %H:%M")),
         ),
         tables.surveys,
+    ),
+    Export(
+        "support_users.csv",
+        SUPPORT,
+        "contact",
+        (
+            Column("User ID", "external_id"),
+            Column("Organization ID", "customer_id"),
+            Column("Name", "name"),
+            Column("Email", "email", LOWER),
+            Column("Phone", "phone"),
+            Column("External ID", "user_id"),
+            Column("Created At", "joined_at", ISO),
+        ),
+        support_users,
     ),
 )
 """Customers come before what refers to them, per source."""

@@ -98,7 +98,7 @@ def crm_contacts(all_of_them: Iterable[Customer]) -> Iterator[Row]:
                 person.phone,
                 person.title,
                 person.role,
-                "Yes" if person.role == "Champion" and not has_left else "No",
+                "Yes" if person.role == "Champion" else "No",
                 "Left company" if has_left else "Active",
                 "false",
                 day(seen.get(person.crm_id)),

@@ -90,7 +90,7 @@ def test_same_seed_and_now_give_the_same_bytes(
 
     paths = again.write_files(tmp_path)
 
-    assert len(paths) == 11
+    assert len(paths) == 12
     for path in paths:
         assert path.read_bytes() == (folder / path.relative_to(tmp_path)).read_bytes()
     assert list(again.events()) == events
@@ -133,6 +133,23 @@ def test_hazard_goes_before_leaving(company: SampleCompany) -> None:
             week = int((one.decided_at - start).days // 7)
             ratios.append(one.hazard[week] / (np.mean(one.hazard) + 1e-9))
     assert np.median(ratios) > 1.5
+
+
+def test_most_people_are_known_to_two_tools_by_one_address(folder: Path) -> None:
+    crm = {row["Email"]: row for row in read(folder / "crm" / "crm_contacts.csv")}
+    desk = read(folder / "support" / "support_users.csv")
+    times = Counter(row["Email"].lower() for row in desk if row["Email"])
+
+    joined = [row for row in desk if row["Email"].lower() in crm]
+    private = [row for row in desk if row["Email"].endswith("@mail.example")]
+    twice = [address for address, count in times.items() if count > 1]
+    assert 0.9 < len(joined) / len(desk) < 0.98
+    assert len(twice) == 3
+    assert all(crm[address]["Champion"] == "Yes" for address in twice)
+    assert 5 < len(private) < 40
+    assert all(row["Name"][1:3] == ". " for row in private)
+    users = [row["External ID"] for row in desk if row["External ID"]]
+    assert len(set(users)) == len(users) == len(desk) - len(twice)
 
 
 def test_every_row_and_fault_of_every_file_is_counted(
