@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,6 +28,7 @@ _PAIRS = 5_000
 _CROWD = 20
 """What more identities than this carry names nobody in particular."""
 _KEEP_S = 86_400
+_OUTGROWN = 1.1
 _TIMEOUT_MS = 60_000
 
 _STILL_OPEN = """
@@ -58,14 +59,16 @@ class Suggestion:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The suggestions of an organisation and when they were computed (UTC)."""
+    """The suggestions of an organisation, when they were computed (UTC), and over how
+    many identities."""
 
     at: datetime
     items: list[Suggestion]
+    members: int
 
     def first(self, count: int) -> Found:
         """The likeliest."""
-        return Found(self.at, self.items[:count])
+        return replace(self, items=self.items[:count])
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,11 @@ def compute(
     # Among equals the rows' own order stays, which is no order of arrival.
     items = sorted(best.values(), key=lambda s: -s.weight)
     # What was decided is dropped before the limit, or it could fill it.
-    found = Found(now, _still_open(organization, items, level)[:MOST])
+    found = Found(
+        at=now,
+        items=_still_open(organization, items, level)[:MOST],
+        members=_count(organization, level),
+    )
     cache.set(_key(organization.pk, level), found, _KEEP_S)
     return found
 
@@ -124,12 +131,12 @@ def compute(
 def current(
     organization: Organization, now: datetime, level: Level = CUSTOMERS
 ) -> Found:
-    """Those of the last day, computed now when there are none; without what has been
-    decided or linked since."""
+    """Those of the last day, computed now when there are none or much arrived since;
+    without what has been decided or linked since."""
     found = cache.get(_key(organization.pk, level))
-    if not isinstance(found, Found):
+    if not isinstance(found, Found) or _is_outgrown(organization, found, level):
         return compute(organization, now, level)
-    return Found(found.at, _still_open(organization, found.items, level))
+    return replace(found, items=_still_open(organization, found.items, level))
 
 
 def tick(now: datetime | None = None) -> int:
@@ -148,6 +155,15 @@ def tick(now: datetime | None = None) -> int:
                 )
             return 1
     return 0
+
+
+def _is_outgrown(organization: Organization, found: Found, level: Level) -> bool:
+    """As after a first import, which goes on while suggestions are looked for."""
+    return _count(organization, level) > found.members * _OUTGROWN
+
+
+def _count(organization: Organization, level: Level) -> int:
+    return level.Member.objects.filter(organization=organization).count()
 
 
 def _still_open(

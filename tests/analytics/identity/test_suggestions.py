@@ -93,3 +93,16 @@ def test_an_accepted_suggestion_is_one_customer(world: Organization) -> None:
 def test_each_organisation_is_computed_once_a_day(world: Organization) -> None:
     assert suggestions.tick(NOW) == 1
     assert suggestions.tick(NOW) == 0
+
+
+def test_what_is_kept_is_looked_for_again_when_much_has_arrived(
+    world: Organization,
+) -> None:
+    assert len(suggestions.current(world, NOW).items) == 1
+    write(world, "web", CustomerRecord(external_id="w", name="Birch Works Ltd"))
+    settle()
+
+    found = suggestions.current(world, NOW)
+
+    # Five identities instead of four.
+    assert len(found.items) == 2
