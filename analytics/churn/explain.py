@@ -28,6 +28,7 @@ rows that have the features of a mask from the row and the rest from the referen
 MAX_GROUPS = 7
 BLOCK_ROWS = 2_000
 SMALLEST_DIFFERENCE = 1e-12
+"""What is smaller came about by rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,8 @@ def explain(
             block = slice(at, at + BLOCK_ROWS)
             worth = mixed(x[block], other if len(other) == 1 else other[block], masks)
             base[block], full[block] = worth[0], worth[sets - 1]
-            by_group[block] = (weights @ worth[:sets]).T
+            values = (weights @ worth[:sets]).T
+            by_group[block] = np.where(abs(values) > SMALLEST_DIFFERENCE, values, 0.0)
             effects = worth[sets - 1] - worth[sets:]
             for number, columns in enumerate(members.values()):
                 total = by_group[block, number]

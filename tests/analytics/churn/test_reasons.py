@@ -54,6 +54,14 @@ def test_the_quick_way_to_mix_rows_forecasts_what_made_rows_do() -> None:
         np.testing.assert_allclose(
             getattr(made["quick"], part), getattr(made["plain"], part), atol=1e-12
         )
+    usual = explain.explain(
+        fitted.mixed_log_odds,
+        x[:9],
+        feature_names=NAMES,
+        groups=GROUPS,
+        reference=x[:9],
+    )
+    assert not usual.groups.any()
 
 
 def test_shapley_of_a_product_is_shared_evenly() -> None:
