@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import QuerySet
 from django.utils.dateparse import parse_date, parse_datetime
@@ -51,6 +53,34 @@ def list_entries(
     """Newest first, and the cursor of the next page or None."""
     rows = chosen.apply(AuditEntry.objects.filter(organization=organization))
     return keyset_by_id(rows, cursor=cursor, limit=limit)
+
+
+@dataclass(slots=True, frozen=True)
+class Change:
+    """One value of an entry as texts; "" = there was none."""
+
+    name: str
+    before: str
+    after: str
+
+
+def changes_of(entry: AuditEntry) -> list[Change]:
+    """What an entry says has changed, by name; what was empty and stays so is left
+    out."""
+    before, after = entry.before or {}, entry.after or {}
+    changes = [
+        Change(name, _text(before.get(name)), _text(after.get(name)))
+        for name in sorted({**before, **after})
+    ]
+    return [change for change in changes if change.before or change.after]
+
+
+def _text(value: Any) -> str:
+    if value in (None, "", [], {}):
+        return ""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def list_actions(organization: Organization) -> list[str]:

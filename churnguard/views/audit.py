@@ -28,7 +28,7 @@ def audit(request: HttpRequest) -> HttpResponse:
     except ConfigError as exc:
         problem, rows, after = exc, [], None
     context = {
-        "rows": rows,
+        "rows": [(row, audit_log.changes_of(row)) for row in rows],
         "after": after,
         "chosen": chosen,
         "is_filtered": chosen != audit_log.AuditFilter(),

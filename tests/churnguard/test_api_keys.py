@@ -12,6 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from churnguard import audit
 from churnguard.auth import create_api_key
 from churnguard.models import ApiKey, AuditEntry, Organization, User
 
@@ -188,9 +189,42 @@ def test_the_audit_log_comes_in_pages_and_filters(
 
     client.force_login(alice)
     page = client.get("/settings/audit/", {"action": "api_key"})
-    assert [row.target_id for row in page.context["rows"]] == ["t6", "t3", "t0"]
+    shown = [row.target_id for row, _changes in page.context["rows"]]
+    assert shown == ["t6", "t3", "t0"]
     page = client.get("/settings/audit/", {"limit": 4, "after": first["next"]})
-    assert [row.target_id for row in page.context["rows"]] == ["t2", "t1", "t0"]
+    shown = [row.target_id for row, _changes in page.context["rows"]]
+    assert shown == ["t2", "t1", "t0"]
+
+
+def test_the_audit_page_says_what_changed_and_folds_long_entries(
+    client: Client, org: Organization, alice: User
+) -> None:
+    def entry(before: dict[str, Any], after: dict[str, Any]) -> str:
+        AuditEntry.objects.all().delete()
+        audit.record(
+            "ann@example.com",
+            "x.changed",
+            organization=org,
+            target_type="x",
+            target_id="x",
+            before=before,
+            after=after,
+        )
+        page = client.get("/settings/audit/").content.decode()
+        return re.sub(r"\s+", " ", page.partition('<td class="what wide">')[2])
+
+    client.force_login(alice)
+
+    changed = entry({"name": "old", "tags": []}, {"name": "new", "tags": ["a", "b"]})
+    assert "<dt>name</dt> <dd><del>old</del>" in changed
+    assert "<span>new</span>" in changed
+    assert "<span>[&quot;a&quot;, &quot;b&quot;]</span>" in changed
+    assert "<details>" not in changed
+    removed = entry({"name": "old"}, {"name": ""})
+    assert '<del>old</del> <span class="muted">removed</span>' in removed
+    many = entry({}, {"a": 1, "b": 2, "c": 3, "d": 4, "empty": {}})
+    assert "<details><summary>4 values</summary>" in many
+    assert "empty" not in many.partition("</details>")[0]
 
 
 @pytest.mark.parametrize(
