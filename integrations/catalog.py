@@ -139,6 +139,32 @@ def apply_types(integration: Integration) -> list[str]:
     return [state.name for state in changed]
 
 
+def apply_incremental_field(integration: Integration) -> None:
+    """Follow the integration's incremental_field from the next run on: the streams
+    without one of their own are read anew, since a position in another order of
+    changes means nothing. Raises ConfigError where some of them have no such field."""
+    name = integration.incremental_field
+    states = StreamState.objects.filter(
+        integration=integration, is_gone=False, incremental_field=""
+    )
+    lacking = [
+        str(state)
+        for state in states
+        if name
+        and state.is_enabled
+        and state.columns
+        and name not in {column["name"] for column in state.columns}
+    ]
+    if lacking:
+        raise ConfigError(
+            f"No field “{name}” in {', '.join(lacking)}. Leave it empty here and "
+            "choose it for the single kinds of data that have it.",
+            code="unknown_field",
+            fields={"incremental_field": "unknown"},
+        )
+    states.update(cursor=None)
+
+
 def in_order(streams: Sequence[Stream]) -> list[Stream]:
     """Streams after those they depend on, otherwise as given."""
     names = {stream.name for stream in streams}
@@ -222,6 +248,13 @@ def _field(field: Field) -> dict[str, Any]:
         "default": field.default,
         "choices": [{"value": value, "label": label} for value, label in field.choices],
         "help": field.help,
+        "advanced": field.advanced,
+        "only_with": (
+            {"field": field.only_with[0], "values": list(field.only_with[1])}
+            if field.only_with
+            else None
+        ),
+        "example": field.example,
     }
 
 

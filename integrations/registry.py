@@ -172,6 +172,8 @@ def update(integration: Integration, body: Mapping[str, Any], *, by: Who) -> Non
         integration.save()
         if "entity_mappings" in values:
             catalog.apply_types(integration)
+        if integration.incremental_field != before["incremental_field"]:
+            catalog.apply_incremental_field(integration)
         if secrets:
             credentials.save(
                 integration,

@@ -23,7 +23,11 @@ JsonDict = dict[str, Any]
 @dataclass(frozen=True, slots=True)
 class Field:
     """One setting of a connector: the UI form, the API schema and redaction come
-    from this list. kind: text, secret, url, number, bool, choice, textarea, json."""
+    from this list. kind: text, secret, url, number, bool, choice, textarea, json.
+
+    only_with: (field, values) this one means something with; a form hides it beside
+    others. advanced: most people never touch it. example: shown while it is empty.
+    """
 
     name: str
     label: str
@@ -33,6 +37,9 @@ class Field:
     default: Any = None
     choices: tuple[tuple[str, str], ...] = ()
     help: str = ""
+    only_with: tuple[str, tuple[str, ...]] | None = None
+    advanced: bool = False
+    example: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any
 
 from django.contrib import messages
@@ -43,21 +42,23 @@ _TESTED = "Asked the provider just now; nothing is saved yet."
 @require_safe
 @org_view(role="admin")
 def catalogue(request: HttpRequest) -> HttpResponse:
-    """Every provider by category, with a search."""
+    """Every provider, with its category and a search."""
     search = request.GET.get("q", "").replace("\x00", "").strip()
-    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for provider in catalog.list_providers():
-        words = " ".join(
-            str(provider[name])
-            for name in ("label", "provider_name", "category", "summary")
-        )
-        if search.lower() in words.lower():
-            groups[_category(str(provider["category"]))].append(provider)
+    chosen = request.GET.get("category", "")
+    providers = sorted(catalog.list_providers(), key=lambda each: each["label"].lower())
+    for provider in providers:
+        provider["kind"] = _category(str(provider["category"]))
     return render(
         request,
         "integrations/catalogue.html",
         {
-            "groups": sorted(groups.items()),
+            "providers": [
+                provider
+                for provider in providers
+                if chosen in ("", provider["kind"]) and _matches(provider, search)
+            ],
+            "categories": sorted({provider["kind"] for provider in providers}),
+            "category": chosen,
             "search": search,
             "breadcrumbs": [_home()],
             "steps": _steps(0),
@@ -305,6 +306,11 @@ def _connector(provider: str) -> type[Connector]:
         return connectors.get(provider)
     except ConfigError as exc:
         raise Http404("No such provider.") from exc
+
+
+def _matches(provider: dict[str, Any], search: str) -> bool:
+    names = ("label", "provider_name", "kind", "summary")
+    return search.lower() in " ".join(str(provider[n]) for n in names).lower()
 
 
 def _category(name: str) -> str:

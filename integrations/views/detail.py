@@ -208,7 +208,8 @@ def stream(request: HttpRequest, integration_id: str) -> HttpResponse:
 
 
 def _change(request: HttpRequest, state: StreamState) -> HttpResponse:
-    """The record type, and the clock where the form has one ("" = the usual)."""
+    """The record type, and what else the form has: the clock ("" = the usual) and the
+    field that tells a change ("" = the connector's)."""
     before = state.record_type
     wanted: dict[str, Any] = {
         "record_type": request.POST["record_type"].replace("\x00", "")
@@ -216,6 +217,8 @@ def _change(request: HttpRequest, state: StreamState) -> HttpResponse:
     clock = request.POST.get("sync_frequency", "")
     if "sync_frequency" in request.POST:
         wanted["sync_frequency"] = int(clock) if clock.isdecimal() else None
+    if "incremental_field" in request.POST:
+        wanted["incremental_field"] = request.POST["incremental_field"]
     try:
         controls.update_stream(state, wanted, by=request)
     except ChurnGuardError as exc:

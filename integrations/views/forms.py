@@ -55,7 +55,9 @@ class ConnectForm(forms.Form):
         return [f for f in self.connector.fields if f.name not in _HIDDEN]
 
     def rows(self) -> list[dict[str, Any]]:
-        """{bound, is_secret, set_at, last4} per field, for the template."""
+        """{bound, is_secret, set_at, last4, advanced, when, values} per field, for
+        the template; when and values: the field, by its name in the form, and what it
+        has to hold for this one to mean something."""
         shown = [{"bound": self["integration_name"], "is_secret": False}]
         for field in self.declared():
             hint = self.held.get(field.name, {})
@@ -66,9 +68,36 @@ class ConnectForm(forms.Form):
                     "is_secret": field.secret and field.kind != "textarea",
                     "set_at": _moment(hint.get("set_at")),
                     "last4": hint.get("last4", ""),
+                    "advanced": field.advanced,
+                    **_condition(field),
                 }
             )
         return shown
+
+    def plain_rows(self) -> list[dict[str, Any]]:
+        """The rows everybody looks at."""
+        return [row for row in self.rows() if not row.get("advanced")]
+
+    def advanced_rows(self) -> list[dict[str, Any]]:
+        """The rows most people leave as they are."""
+        return [row for row in self.rows() if row.get("advanced")]
+
+    def is_advanced_open(self) -> bool:
+        """Whether something among the advanced rows was changed or is at fault."""
+        return any(
+            row["bound"].errors
+            or row.get("set_at")
+            or row["bound"].value() not in (None, "", row["bound"].field.initial)
+            for row in self.advanced_rows()
+        )
+
+    def sign_in_flow(self) -> dict[str, str]:
+        """The choice that means the provider's own sign-in; {} where none has to be
+        made."""
+        for field in self.connector.fields:
+            if field.name == "auth_flow":
+                return {"when": _PREFIX + field.name, "values": "oauth"}
+        return {}
 
     def settings(self) -> dict[str, Any]:
         """The open values; those left empty are None, so that an update clears them."""
@@ -159,6 +188,15 @@ class LimitsForm(SyncForm):
     tags = forms.CharField(
         label="Tags", required=False, help_text="Separated by commas."
     )
+    incremental_field = forms.CharField(
+        label="Field that tells a change",
+        required=False,
+        max_length=120,
+        widget=forms.TextInput(attrs={**_OFF, "list": "known-fields"}),
+        help_text="Such as updated_at: an incremental sync reads what has a newer "
+        "value there. Empty = as the connector found it. A kind of data can have "
+        "its own below.",
+    )
     data_filters = JsonField(
         label="Only records that match",
         required=False,
@@ -179,6 +217,37 @@ class LimitsForm(SyncForm):
         if any(len(tag) > 60 for tag in tags):
             raise forms.ValidationError("A tag has at most 60 letters.")
         return tags
+
+
+class SharedFieldsForm(forms.Form):
+    """field_mappings, one a line: our field = source field."""
+
+    field_mappings = forms.CharField(
+        label="Our field = source field, one a line",
+        required=False,
+        widget=forms.Textarea(
+            attrs={**_OFF, "rows": 4, "placeholder": "name = company_name"}
+        ),
+        help_text="A name that is no field of ours becomes a custom field. Rules of a "
+        "single kind of data, above, come before these.",
+    )
+
+    def clean_field_mappings(self) -> dict[str, Any]:
+        pairs: dict[str, Any] = {}
+        for number, line in enumerate(
+            self.cleaned_data["field_mappings"].splitlines(), start=1
+        ):
+            target, sign, source = (part.strip() for part in line.partition("="))
+            if not line.strip():
+                continue
+            if not (target and sign and source):
+                raise forms.ValidationError(
+                    f"Line {number} must look like: name = company_name."
+                )
+            if target in pairs:
+                raise forms.ValidationError(f"Line {number} repeats “{target}”.")
+            pairs[target] = _source(source, number)
+        return pairs
 
 
 class MultipleFileInput(forms.ClearableFileInput):
@@ -238,6 +307,31 @@ class FileForm(UploadForm):
     field_order = ["integration_name", "files", "currency", "timezone"]
 
 
+def shared_lines(field_mappings: Mapping[str, Any]) -> str:
+    """field_mappings as `SharedFieldsForm` shows them; objects stay JSON."""
+    return "\n".join(
+        f"{name} = {source if isinstance(source, str) else json.dumps(source)}"
+        for name, source in field_mappings.items()
+    )
+
+
+def _source(text: str, number: int) -> Any:
+    """A source field, or an object with source, transform and default."""
+    if not text.startswith("{"):
+        return text
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as exc:
+        raise forms.ValidationError(f"Line {number}: {exc.msg} in the JSON.") from exc
+
+
+def _condition(field: Field) -> dict[str, str]:
+    if field.only_with is None:
+        return {}
+    name, values = field.only_with
+    return {"when": _PREFIX + name, "values": " ".join(values)}
+
+
 def _form_field(field: Field, *, is_set: bool) -> forms.Field:
     required = field.required and not (field.secret and is_set)
     common: dict[str, Any] = {
@@ -256,7 +350,10 @@ def _form_field(field: Field, *, is_set: bool) -> forms.Field:
     if field.kind == "number":
         return forms.FloatField(**common)
     if field.kind == "json":
-        area = forms.Textarea(attrs={**_OFF, "rows": 5})
+        rows = field.example.count("\n") + 1 if field.example else 5
+        area = forms.Textarea(
+            attrs={**_OFF, "rows": max(rows, 3), "placeholder": field.example}
+        )
         return JsonField(widget=area, **common)
     if field.kind == "textarea":
         area = forms.Textarea(attrs={**_OFF, "rows": 5})

@@ -18,10 +18,11 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ChurnGuardError, ConfigError
-from integrations import mappings, queries
+from integrations import mappings, queries, registry
 from integrations.mapping import TRANSFORMS
-from integrations.models import StreamState
+from integrations.models import Integration, StreamState
 from integrations.views.detail import frame
+from integrations.views.forms import SharedFieldsForm, shared_lines
 from integrations.views.shared import go, refuse
 
 BLANK_ROWS = 2
@@ -31,7 +32,8 @@ MOST_ROWS = 200
 @require_http_methods(["GET", "HEAD", "POST"])
 @org_view
 def mapping(request: HttpRequest, integration_id: str) -> HttpResponse:
-    """`do=preview` and `do=dry` try the rules of the form, `do=save` keeps them."""
+    """`do=preview` and `do=dry` try the rules of the form, `do=save` keeps them;
+    `do=shared` keeps the fields of every kind of data."""
     found = queries.get_integration(request.organization, integration_id)
     context = frame(request, found, "mapping")
     streams = list(
@@ -44,12 +46,21 @@ def mapping(request: HttpRequest, integration_id: str) -> HttpResponse:
         iter(streams), None
     )
     context |= {"streams": streams, "state": state}
+    do = request.POST.get("do", "")
+    shared = SharedFieldsForm(
+        request.POST if do == "shared" else None,
+        initial={"field_mappings": shared_lines(found.field_mappings)},
+    )
+    context |= {"shared": shared, "can_share": has_role(request, "admin")}
+    if do == "shared" and _keep_shared(request, found, shared):
+        return go(request, "integration-mapping", found.public_id)
     if state is None:
-        return render(request, "integrations/mapping.html", context)
+        return render(
+            request, "integrations/mapping.html", context, status=_status(shared.errors)
+        )
     shown = mappings.describe(state)
     rules, custom, problem = shown["spec"]["rules"], shown["spec"].get("custom"), ""
-    do = request.POST.get("do", "")
-    if request.method == "POST":
+    if request.method == "POST" and do != "shared":
         try:
             rules, custom = _rules(request.POST), _words(request.POST.get("custom", ""))
             spec = {"rules": rules, "custom": custom}
@@ -78,9 +89,8 @@ def mapping(request: HttpRequest, integration_id: str) -> HttpResponse:
         "versions": mappings.list_versions(state),
         "can_edit": has_role(request, "analyst"),
     }
-    return render(
-        request, "integrations/mapping.html", context, status=422 if problem else 200
-    )
+    status = _status(problem or shared.errors)
+    return render(request, "integrations/mapping.html", context, status=status)
 
 
 @require_POST
@@ -116,6 +126,30 @@ def _save(
         "it to what is stored already.",
     )
     return _back(request, state)
+
+
+def _keep_shared(
+    request: HttpRequest, integration: Integration, form: SharedFieldsForm
+) -> bool:
+    """Whether the integration's field_mappings were saved; else the form says why."""
+    if not has_role(request, "admin"):
+        raise PermissionDenied("Changing these fields needs the role admin.")
+    if not form.is_valid():
+        return False
+    try:
+        registry.update(integration, {"sync_config": form.cleaned_data}, by=request)
+    except ConfigError as exc:
+        form.add_error("field_mappings", exc.message)
+        return False
+    messages.success(
+        request,
+        "The fields of every kind of data were saved; they hold from the next page on.",
+    )
+    return True
+
+
+def _status(problem: object) -> int:
+    return 422 if problem else 200
 
 
 def _back(request: HttpRequest, state: StreamState) -> HttpResponse:

@@ -40,6 +40,7 @@ _SYNC = (
     "retry_attempts",
     "retry_backoff",
     "data_filters",
+    "incremental_field",
 )
 
 
@@ -72,12 +73,14 @@ def settings(request: HttpRequest, integration_id: str) -> HttpResponse:
         try:
             registry.update(found, body, by=request)
         except ConfigError as exc:
-            sync.add_error(None, exc.message)
+            named = next((name for name in exc.fields if name in sync.fields), None)
+            sync.add_error(named, exc.message)
         else:
             messages.success(request, "The settings were saved.")
             return go(request, "integration-settings", found.public_id)
     context = frame(request, found, "settings")
     held = credentials.describe(found)
+    streams = queries.list_streams(found)
     context |= {
         "form": connection,
         "seen": seen,
@@ -88,8 +91,11 @@ def settings(request: HttpRequest, integration_id: str) -> HttpResponse:
         "expires_at": held["expires_at"],
         "streams": [
             {**each, "clocks": schedule_choices(each["sync_frequency"] or 0)}
-            for each in queries.list_streams(found)
+            for each in streams
         ],
+        "known_fields": sorted(
+            {c["name"] for each in streams if each["enabled"] for c in each["columns"]}
+        ),
         "oauth": has_oauth(connectors.get(found.provider_name)),
         "callback": callback_for(request, connectors.get(found.provider_name)),
         "body": queries.integration_body(found),

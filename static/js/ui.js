@@ -160,9 +160,22 @@ document.addEventListener("input", (event) => {
   if (event.target.matches("[data-typed]")) checkTyped(event.target);
 });
 
+// A part of a form that only some choices need: data-when names the field, data-is the
+// values it needs, data-is-not those it is hidden with.
+function showParts(scope) {
+  for (const part of $$("[data-when]", scope)) {
+    const field = part.closest("form").elements[part.dataset.when];
+    const { is, isNot } = part.dataset;
+    part.hidden = is
+      ? !is.split(" ").includes(field?.value)
+      : isNot.split(" ").includes(field?.value);
+  }
+}
+
 // A file input with data-file-name shows what was chosen and its size.
 document.addEventListener("change", (event) => {
   const input = event.target;
+  if (input.form?.querySelector(`[data-when="${input.name}"]`)) showParts(input.form);
   if (input.matches("[data-file-name]")) showFiles(input);
   else if (input.matches("[data-autosubmit]")) input.form.requestSubmit();
 });
@@ -235,6 +248,7 @@ function tickTimes() {
 
 function start(scope) {
   for (const input of $$("[data-typed]", scope)) checkTyped(input);
+  showParts(scope);
 }
 
 document.addEventListener("htmx:load", (event) => start(event.target));

@@ -97,12 +97,14 @@ class HubspotConnector(Connector):
             required=False,
             default=DATED[0],
             choices=(*((each, each) for each in DATED), (LEGACY, "v3 (until 9/2027)")),
+            advanced=True,
         ),
         Field(
             "extra_properties",
             "Further HubSpot properties",
             required=False,
             help="Internal names, separated by commas. Custom properties always come.",
+            advanced=True,
         ),
         Field(
             "requests_per_10s",
@@ -111,8 +113,16 @@ class HubspotConnector(Connector):
             required=False,
             default=100,
             help="100 for Free and Starter, 190 above; 110 for OAuth apps.",
+            advanced=True,
         ),
-        Field("base_url", "API address", kind="url", required=False, default=API),
+        Field(
+            "base_url",
+            "API address",
+            kind="url",
+            required=False,
+            default=API,
+            advanced=True,
+        ),
     )
     streams: ClassVar[tuple[Stream, ...]] = (
         *(

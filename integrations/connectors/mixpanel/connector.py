@@ -94,6 +94,7 @@ class MixpanelConnector(Connector):
             "Only these events",
             required=False,
             help="Names, separated by commas; empty for all.",
+            advanced=True,
         ),
         Field(
             "start_date",
@@ -107,6 +108,7 @@ class MixpanelConnector(Connector):
             kind="number",
             required=False,
             default=3,
+            advanced=True,
         ),
         Field(
             "project_timezone",
@@ -114,9 +116,12 @@ class MixpanelConnector(Connector):
             required=False,
             default="UTC",
             help="Only for projects made before 2023, such as Europe/Berlin.",
+            advanced=True,
         ),
-        Field("workspace_id", "Workspace (data view) id", required=False),
-        Field("base_url", "API address", kind="url", required=False),
+        Field(
+            "workspace_id", "Workspace (data view) id", required=False, advanced=True
+        ),
+        Field("base_url", "API address", kind="url", required=False, advanced=True),
     )
     streams: ClassVar[tuple[Stream, ...]] = (
         Stream(

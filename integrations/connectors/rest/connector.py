@@ -35,6 +35,7 @@ from integrations.connectors.rest.endpoints import (
     mapping_of,
     parse_endpoints,
 )
+from integrations.connectors.rest.form import FIELDS
 from integrations.connectors.rest.marks import Marks, edge
 from integrations.connectors.rest.paging import Walk
 from integrations.http import Client
@@ -95,71 +96,7 @@ class RestConnector(Connector):
         "oauth2",
     )
     discover_every_s: ClassVar[float] = 0
-    fields: ClassVar[tuple[Field, ...]] = (
-        Field(
-            "base_url",
-            "Address of the API",
-            kind="url",
-            help="Such as https://api.example.com/v2. Credentials go nowhere else.",
-        ),
-        Field(
-            "auth_type",
-            "Authentication",
-            kind="choice",
-            required=False,
-            default="none",
-            choices=signing.KINDS,
-        ),
-        Field(
-            "key_name",
-            "Name of the key",
-            required=False,
-            help="Header (X-Api-Key) or parameter (api_key) the key goes into.",
-        ),
-        Field("api_key", "Key", kind="secret", secret=True, required=False),
-        Field("username", "User", required=False),
-        Field("password", "Password", kind="secret", secret=True, required=False),
-        Field("access_token", "Token", kind="secret", secret=True, required=False),
-        Field("client_id", "OAuth client id", required=False),
-        Field(
-            "client_secret",
-            "OAuth client secret",
-            kind="secret",
-            secret=True,
-            required=False,
-        ),
-        Field(
-            "refresh_token",
-            "OAuth refresh token",
-            kind="secret",
-            secret=True,
-            required=False,
-        ),
-        Field("token_url", "OAuth token address", kind="url", required=False),
-        Field("scope", "OAuth scopes", required=False, help="Separated by blanks."),
-        Field(
-            "client_auth",
-            "OAuth client goes into",
-            kind="choice",
-            required=False,
-            default="body",
-            choices=(("body", "the form"), ("basic", "a Basic header")),
-        ),
-        Field(
-            "headers",
-            "Headers",
-            kind="json",
-            secret=True,
-            required=False,
-            help='Sent with every request: {"X-Tenant": "acme"}.',
-        ),
-        Field(
-            "endpoints",
-            "Endpoints",
-            kind="json",
-            help="A list; each endpoint becomes a stream. See the documentation.",
-        ),
-    )
+    fields: ClassVar[tuple[Field, ...]] = FIELDS
 
     _http: Client | None = None
 

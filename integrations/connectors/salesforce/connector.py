@@ -47,6 +47,9 @@ LOOKBACK_S = 300
 BULK_FROM = 50_000
 
 
+_WITH_JWT = ("auth_flow", ("jwt",))
+
+
 class SalesforceConnector(Connector):
     name: ClassVar[str] = "salesforce"
     label: ClassVar[str] = "Salesforce"
@@ -99,20 +102,16 @@ class SalesforceConnector(Connector):
             kind="secret",
             secret=True,
             required=False,
+            only_with=("auth_flow", ("oauth", "client_credentials")),
         ),
-        Field("username", "User (JWT bearer only)", required=False),
+        Field("username", "User", required=False, only_with=_WITH_JWT),
         Field(
             "private_key",
-            "Private key, PEM (JWT bearer only)",
+            "Private key (PEM)",
             kind="textarea",
             secret=True,
             required=False,
-        ),
-        Field(
-            "api_version",
-            "API version",
-            required=False,
-            default=orgs.DEFAULT_VERSION,
+            only_with=_WITH_JWT,
         ),
         Field(
             "currency",
@@ -126,13 +125,16 @@ class SalesforceConnector(Connector):
             "Further standard fields",
             required=False,
             help="API names, separated by commas. Custom fields always come.",
+            advanced=True,
         ),
         Field(
             "soql_streams",
             "Your own queries",
             kind="json",
             required=False,
-            help='[{"name": "renewals", "query": "SELECT Id, Name FROM Contract"}]',
+            help="Each becomes a kind of data.",
+            advanced=True,
+            example='[{"name": "renewals", "query": "SELECT Id, Name FROM Contract"}]',
         ),
         Field(
             "bulk_threshold",
@@ -140,6 +142,7 @@ class SalesforceConnector(Connector):
             kind="number",
             required=False,
             default=BULK_FROM,
+            advanced=True,
         ),
         Field(
             "quota_reserve_percent",
@@ -147,6 +150,14 @@ class SalesforceConnector(Connector):
             kind="number",
             required=False,
             default=10,
+            advanced=True,
+        ),
+        Field(
+            "api_version",
+            "API version",
+            required=False,
+            default=orgs.DEFAULT_VERSION,
+            advanced=True,
         ),
     )
     streams: ClassVar[tuple[Stream, ...]] = tuple(

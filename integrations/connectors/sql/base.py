@@ -62,6 +62,7 @@ COMMON_FIELDS = (
         kind="number",
         required=False,
         default=300,
+        advanced=True,
     ),
     Field(
         "timezone",
@@ -76,6 +77,7 @@ COMMON_FIELDS = (
         kind="textarea",
         required=False,
         help="Only for a server whose certificate no public authority signed.",
+        only_with=("sslmode", ("verify-full", "verify-ca")),
     ),
 )
 

@@ -73,6 +73,7 @@ class StripeConnector(Connector):
             "Connected account",
             required=False,
             help="acct_…, only to read an account connected to your platform.",
+            advanced=True,
         ),
         Field(
             "discounts",
@@ -86,8 +87,21 @@ class StripeConnector(Connector):
                 ("none", "None"),
             ),
         ),
-        Field("api_version", "API version", required=False, default=API_VERSION),
-        Field("base_url", "Address", kind="url", required=False, default=API),
+        Field(
+            "api_version",
+            "API version",
+            required=False,
+            default=API_VERSION,
+            advanced=True,
+        ),
+        Field(
+            "base_url",
+            "Address",
+            kind="url",
+            required=False,
+            default=API,
+            advanced=True,
+        ),
     )
     streams: ClassVar[tuple[Stream, ...]] = tuple(
         kind.as_stream for kind in KINDS.values()

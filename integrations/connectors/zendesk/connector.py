@@ -51,6 +51,10 @@ _TYPES = {
 }
 
 
+_WITH_CLIENT = ("auth_flow", (CLIENT, PERSON))
+_WITH_TOKEN = ("auth_flow", (LEGACY,))
+
+
 class ZendeskConnector(Connector):
     name: ClassVar[str] = "zendesk"
     label: ClassVar[str] = "Zendesk"
@@ -87,27 +91,41 @@ class ZendeskConnector(Connector):
                 (LEGACY, "API token (legacy, until 30 April 2027)"),
             ),
         ),
-        Field("client_id", "OAuth client identifier", required=False),
+        Field(
+            "client_id",
+            "OAuth client identifier",
+            required=False,
+            only_with=_WITH_CLIENT,
+        ),
         Field(
             "client_secret",
             "OAuth client secret",
             kind="secret",
             secret=True,
             required=False,
+            only_with=_WITH_CLIENT,
         ),
         Field(
             "email",
             "E-mail address of the API token's admin",
             required=False,
-            help="Only for API tokens.",
+            only_with=_WITH_TOKEN,
         ),
-        Field("api_token", "API token", kind="secret", secret=True, required=False),
+        Field(
+            "api_token",
+            "API token",
+            kind="secret",
+            secret=True,
+            required=False,
+            only_with=_WITH_TOKEN,
+        ),
         Field(
             "escalation_tags",
             "Tags of escalated tickets",
             required=False,
             default="escalated, escalation",
             help="Separated by commas. Tickets that changed their group count too.",
+            advanced=True,
         ),
         Field(
             "calls_per_minute",
@@ -116,6 +134,7 @@ class ZendeskConnector(Connector):
             required=False,
             default=200,
             help="200 Team, 400 Growth and Professional, 700 Enterprise.",
+            advanced=True,
         ),
         Field(
             "exports_per_minute",
@@ -124,6 +143,7 @@ class ZendeskConnector(Connector):
             required=False,
             default=10,
             help="30 with the high-volume add-on.",
+            advanced=True,
         ),
         Field(
             "base_url",
@@ -131,6 +151,7 @@ class ZendeskConnector(Connector):
             kind="url",
             required=False,
             help="Only where it is not subdomain.zendesk.com.",
+            advanced=True,
         ),
     )
     streams: ClassVar[tuple[Stream, ...]] = (

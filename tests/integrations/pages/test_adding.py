@@ -47,13 +47,15 @@ def reachable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_catalogue_is_searched_by_name_and_kind(pages: Client) -> None:
     def found(search: str) -> list[str]:
-        groups = pages.get(f"/integrations/new/?q={search}").context["groups"]
-        return [provider["label"] for _name, each in groups for provider in each]
+        page = pages.get(f"/integrations/new/?{search}")
+        return [provider["label"] for provider in page.context["providers"]]
 
     assert {"Files", "PostgreSQL", "MySQL / MariaDB"} <= set(found(""))
-    assert found("postgre") == ["PostgreSQL"]
-    assert "MySQL / MariaDB" in found("database")
-    assert found("zzz") == []
+    assert found("q=postgre") == ["PostgreSQL"]
+    assert found("q=database") == ["MySQL / MariaDB", "PostgreSQL"]
+    assert found("category=CRM") == ["HubSpot", "Salesforce"]
+    assert found("category=CRM&q=sales") == ["Salesforce"]
+    assert found("q=zzz") == found("category=zzz") == []
     page = pages.get("/integrations/new/?q=zzz")
     assert b"Nothing matches these filters" in page.content
 
