@@ -1,8 +1,6 @@
 """Previews, back-tests and suggestions as claimed work, since they read everything.
 
-A session advisory lock lets one process at a time work on this database, so a check
-found running while the lock is held was left by a process that died: it is taken up
-again, at most three times. Small organisations get their preview at once.
+See `analytics.claiming`; small organisations get their preview at once.
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ from django.db import IntegrityError, connection, transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
+from analytics import claiming
 from analytics.churn.threads import limited_threads
 from analytics.definition import completed
 from analytics.definitions import backtest, looks, preview, store, weights
@@ -31,7 +30,6 @@ from churnguard.models import Customer, Organization
 log = logging.getLogger(__name__)
 
 LOCK = 7_306_021_902
-MOST_ATTEMPTS = 3
 AT_ONCE = 5_000
 """A preview of so many customers takes about a second: it is made while one waits."""
 KEPT_FOR = timedelta(days=30)
@@ -131,57 +129,30 @@ def work(now: datetime | None = None) -> int:
     at = now or datetime.now(UTC)
     if not DefinitionCheck.objects.filter(state__in=DefinitionCheck.OPEN).exists():
         return 0
-    with connection.cursor() as cur:
-        cur.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
-        if not cur.fetchone()[0]:
+    with claiming.alone(LOCK) as is_alone:
+        if not is_alone:
             return 0
-    try:
         DefinitionCheck.objects.filter(finished_at__lt=at - KEPT_FOR).delete()
-        with limited_threads():
-            return int(_run_next(at))
-    finally:
-        with connection.cursor() as cur:
-            cur.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
-
-
-def _run_next(now: datetime) -> bool:
-    with transaction.atomic():
-        check = (
-            DefinitionCheck.objects.select_for_update(skip_locked=True, of=("self",))
-            .select_related("organization")
-            .filter(state__in=DefinitionCheck.OPEN)
-            .order_by("pk")
-            .first()
+        check = claiming.claim_oldest(
+            DefinitionCheck, "The worker stopped three times while it computed this."
         )
-        if check is None:
-            return False
-        check.attempts += 1
-        check.state, check.started_at = "running", timezone.now()
-        if check.attempts > MOST_ATTEMPTS:
-            check.state, check.finished_at = "failed", check.started_at
-            check.message = "The worker stopped three times while it computed this."
-        check.save()
-    if check.state == "running":
-        _finish(check, now)
-    return True
+        if check is not None and check.state == "running":
+            with limited_threads():
+                _finish(check, at)
+        return int(check is not None)
 
 
 def _finish(check: DefinitionCheck, now: datetime) -> None:
     """Compute and store the answer. A fault of ours is stored as failed and raised."""
     began = time.monotonic()
-    try:
-        check.result, check.message = _ANSWERS[check.kind](check, now)
-        check.state = "succeeded"
-    except backtest.NotEnoughOutcomesError as exc:
-        check.state, check.message = "refused", exc.message
-    except Exception:
-        # The outermost border of a check: it must not stay "running" for ever.
-        DefinitionCheck.objects.filter(pk=check.pk).update(
-            state="failed",
-            finished_at=timezone.now(),
-            message="This could not be computed; the reason is in the log.",
-        )
-        raise
+    with claiming.failing_loudly(
+        check, "This could not be computed; the reason is in the log."
+    ):
+        try:
+            check.result, check.message = _ANSWERS[check.kind](check, now)
+            check.state = "succeeded"
+        except backtest.NotEnoughOutcomesError as exc:
+            check.state, check.message = "refused", exc.message
     check.finished_at = timezone.now()
     check.save()
     log.info(

@@ -33,9 +33,7 @@ _PAGES = {
 @org_view
 def edit(request: HttpRequest) -> HttpResponse:
     """The definition as a form: the draft, else what is in use."""
-    standing, problem = _standing(request)
-    shown = form.show_form(standing.shown_spec, {})
-    return _page(request, "edit", standing, {"form": shown}, problem)
+    return _editor(request, *_standing(request))
 
 
 @require_POST
@@ -44,7 +42,7 @@ def draft(request: HttpRequest) -> HttpResponse:
     """Keep the posted form as the draft and lead to its preview."""
     standing, problem = _standing(request)
     if problem is not None:
-        return edit_refused(request, standing, problem)
+        return _editor(request, standing, problem)
     given = form.read_form(request.POST)
     try:
         spec = check_spec(given)
@@ -61,21 +59,13 @@ def draft(request: HttpRequest) -> HttpResponse:
     return _to("health-preview", segment)
 
 
-def edit_refused(
-    request: HttpRequest, standing: store.Standing, problem: ConfigError
-) -> HttpResponse:
-    """The form of what is in use, with what was wrong."""
-    shown = form.show_form(standing.shown_spec, {})
-    return _page(request, "edit", standing, {"form": shown}, problem)
-
-
 @require_POST
 @org_view(role="analyst")
 def discard(request: HttpRequest) -> HttpResponse:
     """Forget the draft."""
     standing, problem = _standing(request)
     if problem is not None:
-        return edit_refused(request, standing, problem)
+        return _editor(request, standing, problem)
     if store.discard_draft(request, request.organization, standing.segment):
         messages.success(request, "The draft was discarded; nothing else changed.")
     return _to("health-definition", standing.segment)
@@ -110,7 +100,7 @@ def save(request: HttpRequest) -> HttpResponse:
     if problem is None and standing.draft is None:
         problem = ConfigError("There is no draft to save.", code="no_draft")
     if problem is not None or standing.draft is None:
-        return edit_refused(request, standing, problem or _no_draft())
+        return _editor(request, standing, problem or _no_draft())
     based_on = request.POST.get("based_on", "")
     try:
         version, made = store.save(
@@ -124,7 +114,7 @@ def save(request: HttpRequest) -> HttpResponse:
             else None,
         )
     except ConfigError as exc:
-        return edit_refused(request, standing, exc)
+        return _editor(request, standing, exc)
     messages.success(
         request,
         f"Version {version.version} is in use. Scores follow within minutes."
@@ -144,7 +134,7 @@ def drop(request: HttpRequest) -> HttpResponse:
             raise problem
         store.drop_segment(request, request.organization, standing.segment)
     except ConfigError as exc:
-        return edit_refused(request, standing, exc)
+        return _editor(request, standing, exc)
     messages.success(
         request,
         f"“{standing.segment}” follows the organisation's definition again.",
@@ -186,7 +176,7 @@ def check(request: HttpRequest) -> HttpResponse:
     if problem is None and kind == "preview" and standing.draft is None:
         problem = _no_draft()
     if problem is not None:
-        return edit_refused(request, standing, problem)
+        return _editor(request, standing, problem)
     spec = None
     if kind != "suggestion" and standing.draft is not None:
         spec = completed(standing.draft.spec)
@@ -205,7 +195,7 @@ def accept(request: HttpRequest) -> HttpResponse:
             raise problem
         made = checks.accept(request, request.organization, standing.segment)
     except ConfigError as exc:
-        return edit_refused(request, standing, exc)
+        return _editor(request, standing, exc)
     _request(request, "preview", standing.segment, completed(made.spec))
     messages.success(
         request, "The weights are a draft now. Nothing is used before it is saved."
@@ -250,7 +240,7 @@ def restore(request: HttpRequest) -> HttpResponse:
             number=request.POST.get("version", ""),
         )
     except ConfigError as exc:
-        return edit_refused(request, standing, exc)
+        return _editor(request, standing, exc)
     messages.success(
         request,
         f"Version {version.version} is in use. Scores follow within minutes."
@@ -258,6 +248,14 @@ def restore(request: HttpRequest) -> HttpResponse:
         else "That is what is in use already: no version was made.",
     )
     return _to("health-versions", standing.segment)
+
+
+def _editor(
+    request: HttpRequest, standing: store.Standing, problem: ConfigError | None
+) -> HttpResponse:
+    """The form of the draft or of what is in use, with what was wrong."""
+    shown = form.show_form(standing.shown_spec, {})
+    return _page(request, "edit", standing, {"form": shown}, problem)
 
 
 def _standing(request: HttpRequest) -> tuple[store.Standing, ConfigError | None]:

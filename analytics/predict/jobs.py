@@ -1,9 +1,4 @@
-"""Training and daily scoring as claimed work.
-
-A session advisory lock lets one process at a time train on this database, so a job
-found running while the lock is held was left by a process that died: it is taken up
-again, at most three times.
-"""
+"""Training and daily scoring as claimed work (see `analytics.claiming`)."""
 
 from __future__ import annotations
 
@@ -15,6 +10,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from analytics import claiming
 from analytics.churn.threads import limited_threads
 from analytics.predict import (
     labels,
@@ -30,7 +26,6 @@ from churnguard.models import Organization
 log = logging.getLogger(__name__)
 
 LOCK = 7_306_021_901
-MOST_ATTEMPTS = 3
 QUIET = timedelta(minutes=1)
 LARGE = 500
 """While batches of so many changes come in, the last one less than a minute ago, an
@@ -48,16 +43,8 @@ def work(now: datetime | None = None) -> int:
     start_first(at)
     if not _is_due(at):
         return 0
-    with connection.cursor() as cur:
-        cur.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
-        if not cur.fetchone()[0]:
-            return 0
-    try:
-        with limited_threads():
-            return int(run_next(at) or score_next(at))
-    finally:
-        with connection.cursor() as cur:
-            cur.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
+    with claiming.alone(LOCK) as is_alone, limited_threads():
+        return int(is_alone and (run_next(at) or score_next(at)))
 
 
 def request(
@@ -118,41 +105,19 @@ def start_first(now: datetime) -> int:
 
 def run_next(now: datetime) -> bool:
     """Train one claimed job to its end; False when there is none."""
-    with transaction.atomic():
-        job = (
-            TrainingJob.objects.select_for_update(skip_locked=True, of=("self",))
-            .select_related("organization")
-            .filter(state__in=TrainingJob.OPEN)
-            .order_by("id")
-            .first()
-        )
-        if job is None:
-            return False
-        job.attempts += 1
-        gave_up = job.attempts > MOST_ATTEMPTS
-        job.state = "failed" if gave_up else "running"
-        job.started_at = timezone.now()
-        if gave_up:
-            job.finished_at = job.started_at
-            job.message = "The worker stopped during this training three times."
-        job.save()
-    if gave_up:
-        return True
+    job = claiming.claim_oldest(
+        TrainingJob, "The worker stopped during this training three times."
+    )
+    if job is None or job.state != "running":
+        return job is not None
     began = time.monotonic()
     definition = _definition_of(job)
-    try:
-        version = train_now(job.organization, now)
-        state, message = "succeeded", version.verdict
-    except training.NotEnoughOutcomesError as exc:
-        version, state, message = None, "not_enough", exc.message
-    except Exception:
-        # The outermost border of a job: it must not stay "running" for ever.
-        TrainingJob.objects.filter(pk=job.pk).update(
-            state="failed",
-            finished_at=timezone.now(),
-            message="The training failed; the reason is in the log.",
-        )
-        raise
+    with claiming.failing_loudly(job, "The training failed; the reason is in the log."):
+        try:
+            version = train_now(job.organization, now)
+            state, message = "succeeded", version.verdict
+        except training.NotEnoughOutcomesError as exc:
+            version, state, message = None, "not_enough", exc.message
     TrainingJob.objects.filter(pk=job.pk).update(
         state=state, message=message, model=version, finished_at=timezone.now()
     )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from analytics import scoring
+from analytics.claiming import MOST_ATTEMPTS
 from analytics.definitions import checks
 from analytics.models import (
     DefinitionCheck,
@@ -121,14 +122,14 @@ def test_a_check_whose_worker_died_is_taken_up_three_times(org: Organization) ->
         kind="backtest",
         digest=1,
         state="running",
-        attempts=checks.MOST_ATTEMPTS - 1,
+        attempts=MOST_ATTEMPTS - 1,
         requested_by="x",
     )
 
     assert checks.work() == 1
     check.refresh_from_db()
     assert check.state == "refused"
-    check.state, check.attempts = "running", checks.MOST_ATTEMPTS
+    check.state, check.attempts = "running", MOST_ATTEMPTS
     check.save()
     assert checks.work() == 1
     check.refresh_from_db()

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pytest
 
+from analytics.claiming import MOST_ATTEMPTS
 from analytics.predict import champion, features, jobs, snapshots, training
 from analytics.predict.models import (
     LabelDefinition,
@@ -211,7 +212,7 @@ def test_champion_is_replaced_only_by_a_better_model(made: training.Trained) -> 
 
 def test_a_dead_worker_gives_the_job_up_at_the_third_time(org: Organization) -> None:
     job = TrainingJob.objects.create(
-        organization=org, state="running", reason="first", attempts=jobs.MOST_ATTEMPTS
+        organization=org, state="running", reason="first", attempts=MOST_ATTEMPTS
     )
 
     assert jobs.run_next(datetime(2026, 1, 1, tzinfo=UTC))
