@@ -28,14 +28,30 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.test import Client
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.conftest import chromium_path
 
 APPLICATION = "churnguard.asgi:application"
 CHECKOUT = Path(__file__).resolve().parents[2]
 AXE = CHECKOUT / "tests" / "vendor" / "axe" / "axe.min.js"
-AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+AXE_RULES = {
+    "light": {
+        "type": "tag",
+        "values": [
+            *("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"),
+            "best-practice",
+        ],
+    },
+    # What does not depend on colours was seen in light.
+    "dark": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]},
+}
+AXE_RUN = """
+async (rules) => {
+  const options = { runOnly: rules, resultTypes: ["violations"] };
+  return (await axe.run(document, options)).violations;
+}
+"""
 CHROMIUM_ARGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -162,12 +178,29 @@ def server_environment() -> dict[str, str]:
     }
 
 
+@pytest.fixture(scope="module")
+def profile(
+    browser: Browser, browser_context_args: dict[str, Any]
+) -> Iterator[BrowserContext]:
+    """A browser profile that reports violations of the policy.
+
+    For a module, because a new one takes Chromium as long as a page; `context` keeps
+    nothing of a test for the next one.
+    """
+    made = browser.new_context(**browser_context_args)
+    made.add_init_script(REPORT_VIOLATIONS)
+    made.set_default_timeout(10_000)
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def context(context: BrowserContext) -> BrowserContext:
-    """A fresh browser profile that reports violations of the policy."""
-    context.add_init_script(REPORT_VIOLATIONS)
-    context.set_default_timeout(10_000)
-    return context
+def context(profile: BrowserContext) -> Iterator[BrowserContext]:
+    """The profile without cookies, storage and open pages."""
+    yield profile
+    for page in profile.pages:
+        _leave(page)
+    profile.clear_cookies()
 
 
 @pytest.fixture
@@ -182,7 +215,7 @@ def page(context: BrowserContext, guard: Guard) -> Iterator[Page]:
     page = context.new_page()
     guard.watch(page)
     yield page
-    page.close()
+    _leave(page)
     assert guard.unexpected() == []
 
 
@@ -209,14 +242,11 @@ def axe() -> Callable[[Page], None]:
     source = AXE.read_text(encoding="utf-8")
 
     def check(page: Page) -> None:
-        for theme in ("light", "dark"):
+        page.evaluate(source)
+        for theme, rules in AXE_RULES.items():
             # A colour that is still changing would be measured half-way.
             page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-            page.evaluate(source)
-            found = page.evaluate(
-                "async (tags) => (await axe.run(document, {runOnly: tags})).violations",
-                AXE_TAGS,
-            )
+            found = page.evaluate(AXE_RUN, rules)
             assert [_describe(theme, violation) for violation in found] == []
 
     return check
@@ -236,12 +266,24 @@ def reflows() -> Callable[..., None]:
     return check
 
 
+def photograph(page: Page, name: str) -> None:
+    """The whole page for people to look at, where CHURNGUARD_SHOTS names a folder."""
+    if folder := os.environ.get("CHURNGUARD_SHOTS"):
+        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+
+
 def _describe(theme: str, violation: dict[str, Any]) -> str:
     nodes = violation["nodes"]
     return (
         f"{theme}: {violation['id']} x{len(nodes)}: {nodes[0]['html'][:200]} "
         f"{nodes[0]['failureSummary'][:300]}"
     )
+
+
+def _leave(page: Page) -> None:
+    if page.url.startswith("http") and not page.is_closed():
+        page.evaluate("localStorage.clear(); sessionStorage.clear()")
+    page.close()
 
 
 def _free_port() -> int:

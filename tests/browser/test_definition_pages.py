@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +13,7 @@ from analytics.models import ScoreDefinition
 from churnguard.models import Customer, Organization, User
 from tests.analytics.definitions.world import build
 from tests.analytics.predict import company
+from tests.browser.conftest import photograph
 
 pytestmark = pytest.mark.browser
 
@@ -29,18 +28,16 @@ def test_a_definition_is_drafted_previewed_and_saved_by_keyboard(
     alice: User,
     axe: Check,
     reflows: Check,
-    tmp_path: Path,
 ) -> None:
     build(org)
     Customer.objects.filter(name="owing").update(segment="large")
-    folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
     base = signed_in(alice)
     page.goto(f"{base}/health-definition/preview/")
     expect(page.get_by_text("No draft to preview")).to_be_visible()
     axe(page)
 
     page.goto(f"{base}/health-definition/")
-    page.screenshot(path=folder / "definition.png", full_page=True)
+    photograph(page, "definition")
     axe(page)
     reflows(page)
     weight = page.get_by_label("Weight of Billing")
@@ -51,7 +48,7 @@ def test_a_definition_is_drafted_previewed_and_saved_by_keyboard(
 
     expect(page.get_by_role("heading", name="Largest movers")).to_be_visible()
     expect(page.get_by_role("cell", name="35 / 20")).to_have_count(0)
-    page.screenshot(path=folder / "definition_preview.png", full_page=True)
+    photograph(page, "definition_preview")
     axe(page)
     reflows(page)
     page.get_by_label("Why, for those who come later").fill("Money first.")
@@ -60,7 +57,7 @@ def test_a_definition_is_drafted_previewed_and_saved_by_keyboard(
     expect(page.get_by_role("heading", name="Version 2")).to_be_visible()
     expect(page.get_by_text("Money first.")).to_be_visible()
     expect(page.get_by_text("Recomputing: 3 of 3 accounts")).to_be_visible()
-    page.screenshot(path=folder / "definition_versions.png", full_page=True)
+    photograph(page, "definition_versions")
     axe(page)
     reflows(page)
     assert ScoreDefinition.objects.get(is_active=True).spec["components"] == {
@@ -76,7 +73,6 @@ def test_faults_are_shown_where_they_are(
     org: Organization,
     alice: User,
     axe: Check,
-    tmp_path: Path,
 ) -> None:
     guard.allow(r"400 .*/health-definition/draft/$")
     page.goto(f"{signed_in(alice)}/health-definition/")
@@ -87,8 +83,7 @@ def test_faults_are_shown_where_they_are(
 
     expect(page.get_by_label("Past due, 0 points")).to_be_focused()
     expect(page.get_by_label("Past due, 60 points")).to_have_value("90")
-    folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
-    page.screenshot(path=folder / "definition_faults.png", full_page=True)
+    photograph(page, "definition_faults")
     axe(page)
 
 
@@ -101,7 +96,6 @@ def test_a_back_test_arrives_by_itself(
     bob: User,
     axe: Check,
     reflows: Check,
-    tmp_path: Path,
 ) -> None:
     company.build(org, accounts=70, leavers=0.6)
     base = signed_in(alice)
@@ -118,8 +112,7 @@ def test_a_back_test_arrives_by_itself(
     page.get_by_role("button", name="Learn weights").click()
     checks.work(company.NOW)
     expect(page.get_by_role("button", name="Learn again")).to_be_visible()
-    folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
-    page.screenshot(path=folder / "definition_backtest.png", full_page=True)
+    photograph(page, "definition_backtest")
     axe(page)
     reflows(page)
     page.goto(f"{signed_in(bob)}/health-definition/")

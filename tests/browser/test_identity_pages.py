@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from churnguard.records import ContactRecord, CustomerRecord
 from tests.analytics.identity.test_resolve import settle, write
+from tests.browser.conftest import photograph
 
 pytestmark = pytest.mark.browser
 
@@ -45,7 +45,7 @@ def test_a_person_merges_and_undoes(
     expect(page.get_by_text("ACME Rockets GmbH").first).to_be_visible()
     axe(page)
     reflows(page)
-    _shot(page, "identity")
+    photograph(page, "identity")
 
     page.get_by_role("button", name="Merge", exact=False).first.click()
     expect(page.get_by_text("No accounts look alike")).to_be_visible()
@@ -54,7 +54,7 @@ def test_a_person_merges_and_undoes(
     expect(panel).to_contain_text("A person said so")
     axe(page)
     reflows(page)
-    _shot(page, "identity-panel")
+    photograph(page, "identity-panel")
     panel.get_by_role("button", name="Undo").click()
     expect(panel).not_to_contain_text("Decisions of people")
 
@@ -105,7 +105,7 @@ def test_people_of_an_account_and_who_says_what(
     expect(sources).to_contain_text("Only crm says it.")
     axe(page)
     reflows(page)
-    _shot(page, "person")
+    photograph(page, "person")
 
     panel = page.locator("#identities")
     panel.get_by_role("button", name="Split off").last.click()
@@ -116,10 +116,3 @@ def test_people_of_an_account_and_who_says_what(
     panel.get_by_role("button", name="Undo").click()
     expect(panel).not_to_contain_text("Decisions of people")
     expect(panel.get_by_role("button", name="Split off")).to_have_count(2)
-
-
-def _shot(page: Page, name: str) -> None:
-    """Into the folder CHURNGUARD_SHOTS, where it is set, for people to look at."""
-    folder = os.environ.get("CHURNGUARD_SHOTS")
-    if folder:
-        page.screenshot(path=f"{folder}/{name}.png", full_page=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from integrations import catalog, connecting, mappings, registry, runs
 from integrations.models import StreamState
 from monitoring.models import QualityDay
 from monitoring.quality import daily
+from tests.browser.conftest import photograph
 
 pytestmark = pytest.mark.browser
 
@@ -68,9 +68,7 @@ def test_quality_is_accessible_and_leads_to_the_rows(
     expect(page.get_by_role("heading", level=1)).to_have_text("Data quality")
     axe(page)
     reflows(page)
-    if os.environ.get("SHOTS"):
-        page.set_viewport_size({"width": 1280, "height": 900})
-        page.screenshot(path=f"{os.environ['SHOTS']}/quality.png", full_page=True)
+    photograph(page, "quality")
 
     assert QualityDay.objects.filter(organization=measured, entity="").exists()
     page.locator("#failing tbody th a").first.click()

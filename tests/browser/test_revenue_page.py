@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from churnguard.models import Organization, User
 from tests.analytics.revenue.worlds import invoice, line, rate, version, write
+from tests.browser.conftest import photograph
 
 pytestmark = pytest.mark.browser
 
@@ -64,9 +64,7 @@ def test_the_page_is_accessible_and_fits_a_phone(
 
     expect(page.get_by_role("heading", name="Movements", exact=True)).to_be_visible()
     expect(page.get_by_text("Some amounts have no exchange rate.")).to_be_visible()
-    shots = os.environ.get("CHURNGUARD_SHOTS")
-    if shots:
-        page.screenshot(path=f"{shots}/revenue_{who}.png", full_page=True)
+    photograph(page, f"revenue_{who}")
     axe(page)
     reflows(page)
 

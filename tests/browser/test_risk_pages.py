@@ -3,7 +3,6 @@ on a small company, on a real export and on few outcomes."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from analytics.predict import jobs
 from churnguard.models import Customer, Organization, User
 from integrations import registry, runs
 from tests.analytics.predict import company
+from tests.browser.conftest import photograph
 
 pytestmark = pytest.mark.browser
 Check = Callable[[Page], None]
@@ -25,17 +25,14 @@ DUE = datetime(2026, 11, 20, 2, tzinfo=UTC)
 
 
 @pytest.fixture
-def visit(
-    page: Page, axe: Check, reflows: Check, tmp_path: Path
-) -> Callable[[str, str], None]:
+def visit(page: Page, axe: Check, reflows: Check) -> Callable[[str, str], None]:
     """`visit(name, address)`: goes there, photographs, checks themes and 320 px."""
-    folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
 
     def go(name: str, address: str) -> None:
         page.goto(address)
         if "/customers/" in address:
             expect(page.locator("#risk-title")).to_be_visible()
-        page.screenshot(path=folder / f"{name}.png", full_page=True)
+        photograph(page, name)
         axe(page)
         reflows(page)
 
