@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,14 +58,23 @@ def training_bins(values: ArrayLike) -> Bins:
     edges = np.empty(0)
     if len(known):
         edges = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1]))
-    return Bins(edges, _shares(column, edges))
+    return Bins(edges, _shares(count(edges, column)))
 
 
-def psi(bins: Bins, values: ArrayLike) -> float:
-    """Population stability index: sum of (now - then) * ln(now / then) over bins."""
-    now = np.maximum(_shares(np.asarray(values, dtype=np.float64), bins.edges), 0)
+def count(edges: FloatArray, values: FloatArray) -> FloatArray:
+    """How many values (n,) lie in each bin, the blanks last (len(edges) + 2,); counts
+    of several sets add up."""
+    known = np.isfinite(values)
+    place = np.searchsorted(edges, values[known], side="left")
+    counts = np.bincount(place, minlength=len(edges) + 1).astype(np.float64)
+    return np.append(counts, len(values) - known.sum())
+
+
+def psi(bins: Bins, counts: FloatArray) -> float:
+    """Population stability index: sum of (now - then) * ln(now / then) over bins.
+    counts: see `count`."""
+    now = np.maximum(_shares(counts), EMPTY_SHARE)
     then = np.maximum(bins.shares, EMPTY_SHARE)
-    now = np.maximum(now, EMPTY_SHARE)
     return float(((now - then) * np.log(now / then)).sum())
 
 
@@ -85,24 +93,12 @@ def noise(bins: Bins, rows_then: int, rows_now: int, *, seed: int = 0) -> float:
     return float(np.quantile(found, NOISE_QUANTILE))
 
 
-def shift(name: str, bins: Bins, values: ArrayLike) -> Shift:
-    """The shift of one column against its training bins."""
-    column = np.asarray(values, dtype=np.float64)
-    value = psi(bins, column)
+def shift(name: str, bins: Bins, counts: FloatArray) -> Shift:
+    """The shift of one column against its training bins; counts: see `count`."""
+    value = psi(bins, counts)
     state = "act" if value >= ACT_PSI else "watch" if value >= WATCH_PSI else "ok"
-    now = float(1 - np.isfinite(column).mean()) if len(column) else 0.0
+    now = float(_shares(counts)[-1])
     return Shift(name, value, state, float(bins.shares[-1]), now)
-
-
-def shifts(
-    training: FloatArray, current: FloatArray, names: Sequence[str]
-) -> list[Shift]:
-    """One shift per feature, largest first; both arrays (n, f) in the same order."""
-    found = [
-        shift(name, training_bins(training[:, place]), current[:, place])
-        for place, name in enumerate(names)
-    ]
-    return sorted(found, key=lambda one: -one.psi)
 
 
 def base_rate_test(outcomes: ArrayLike, probabilities: ArrayLike) -> RateTest:
@@ -117,9 +113,5 @@ def base_rate_test(outcomes: ArrayLike, probabilities: ArrayLike) -> RateTest:
     return RateTest(expected, int(y.sum()), z, float(2 * ndtr(-abs(z))))
 
 
-def _shares(column: FloatArray, edges: FloatArray) -> FloatArray:
-    known = np.isfinite(column)
-    place = np.searchsorted(edges, column[known], side="left")
-    counts = np.bincount(place, minlength=len(edges) + 1).astype(np.float64)
-    counts = np.append(counts, len(column) - known.sum())
-    return counts / max(len(column), 1)
+def _shares(counts: FloatArray) -> FloatArray:
+    return counts / max(counts.sum(), 1.0)

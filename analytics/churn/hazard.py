@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
+from analytics.churn.curves import draw_curves
 from analytics.churn.linear import Ridge, SplineBasis, fit_ridge
 from churnguard.errors import ConfigError
 
@@ -21,6 +22,7 @@ FloatArray = NDArray[np.float64]
 STRENGTH = 10.0
 NEWTON_STEPS = 12
 MOST_MOVE = 6.0
+SMALLEST_MOVE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,15 @@ class Hazard:
         """Hazard (n, months) of the coming months; month 0 is the next one."""
         x = np.asarray(features, dtype=np.float64)
         tenure = np.asarray(tenure_months, dtype=np.float64)
+        drawn = draw_curves(self.basis, self.ridge)
+        lived, *others = drawn.curves
+        fixed = np.full(len(x), drawn.intercept)
+        for curve, column in zip(others, x.T, strict=True):
+            fixed += curve.shares(column)
         columns = []
         for ahead in range(months):
             now = np.minimum(tenure + ahead, self.longest)
-            design = self.basis.transform(np.column_stack([now, x]))
-            columns.append(expit(self.ridge.log_odds(design)))
+            columns.append(expit(fixed + lived.shares(now)))
         return np.column_stack(columns)
 
     def survival(
@@ -89,7 +95,10 @@ class Hazard:
         for _ in range(NEWTON_STEPS):
             now = first + move[:, None]
             miss = -np.logaddexp(0.0, now) @ part - np.log1p(-p)
-            move += np.clip(miss / (expit(now) @ part), -MOST_MOVE, MOST_MOVE)
+            step = np.clip(miss / (expit(now) @ part), -MOST_MOVE, MOST_MOVE)
+            move += step
+            if np.abs(step).max(initial=0.0) < SMALLEST_MOVE:
+                break
         stays = -np.logaddexp(0.0, z + move[:, None])
         return np.asarray(np.exp(np.cumsum(stays, axis=1)).sum(axis=1))
 

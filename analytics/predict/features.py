@@ -9,8 +9,6 @@ mere absence of a version would tell who changed later.
 from __future__ import annotations
 
 import hashlib
-import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -142,20 +140,19 @@ def gather(
     return Snapshot(day, customers, values)
 
 
-def row_hash(values: FloatArray) -> uuid.UUID:
-    """128-bit hash of one feature row, equal for equal bits."""
-    return uuid.UUID(next(row_hashes(values[None, :])))
-
-
-def row_hashes(values: FloatArray) -> Iterator[str]:
-    """`row_hash` of each row (n, f), as hexadecimal digits."""
+def row_hashes(values: FloatArray) -> list[bytes]:
+    """128-bit hash of each feature row (n, f), equal for equal bits."""
+    found: list[bytes] = []
     for start in range(0, len(values), _HASHED):
         block = values[start : start + _HASHED]
         # One bit pattern for every NaN and for both zeros.
         block = np.where(np.isnan(block), np.nan, block + 0.0)
         data, width = memoryview(block.tobytes()), block.itemsize * block.shape[1]
-        for at in range(0, len(data), width):
-            yield hashlib.blake2b(data[at : at + width], digest_size=16).hexdigest()
+        found += [
+            hashlib.blake2b(data[at : at + width], digest_size=16).digest()
+            for at in range(0, len(data), width)
+        ]
+    return found
 
 
 def _derive(values: FloatArray, day_of_year: int) -> None:

@@ -41,22 +41,56 @@ LOOK_BACK_MONTHS = 26
 """Twice the longest horizon: what came due while nothing ran is still judged."""
 
 
-def get_drift(row: ModelVersion, x: FloatArray, z: FloatArray) -> list[dict[str, Any]]:
-    """The score's shift against training, then the ten features that moved most. A
-    shift that chance explains (see `drift.noise`) is "ok" whatever its size."""
-    if not len(x):
-        return []
-    months = (row.last_cutoff - row.first_cutoff).days / 30.4375 + 1
-    # One customer is in many monthly looks, which are far from independent.
-    rows_then = max(1, round(row.rows / months))
-    found = [
-        _shift(name, stored, column, rows_then)
-        for name, stored, column in zip(NAMES, row.bins, x.T, strict=True)
-        if name not in MOVES_BY_ITSELF
-    ]
-    found.sort(key=lambda one: (one["state"] == "ok", -one["psi"]))
-    score = [_shift("score", row.score_bins, z, rows_then)] if row.score_bins else []
-    return score + found[:SHOWN]
+class Tally:
+    """Where features and scores of customers lie in the bins of a model's training,
+    counted set by set."""
+
+    def __init__(self, row: ModelVersion) -> None:
+        months = (row.last_cutoff - row.first_cutoff).days / 30.4375 + 1
+        # One customer is in many monthly looks, which are far from independent.
+        self._rows_then = max(1, round(row.rows / months))
+        self._bins = dict(zip(NAMES, map(_bins, row.bins), strict=True))
+        if row.score_bins:
+            self._bins["score"] = _bins(row.score_bins)
+        self._counts = {
+            name: drift.count(bins.edges, np.empty(0))
+            for name, bins in self._bins.items()
+        }
+
+    def add(self, x: FloatArray, z: FloatArray) -> None:
+        """Customers with features (n, f) and log-odds (n,)."""
+        columns = dict(zip(NAMES, x.T, strict=True)) | {"score": z}
+        for name, bins in self._bins.items():
+            self._counts[name] += drift.count(bins.edges, columns[name])
+
+    def get_drift(self) -> list[dict[str, Any]]:
+        """The score's shift against training, then the ten features that moved most. A
+        shift that chance explains (see `drift.noise`) is "ok" whatever its size."""
+        if not self._counts[NAMES[0]].sum():
+            return []
+        found = {
+            name: self._shift(name)
+            for name in self._bins
+            if name not in MOVES_BY_ITSELF
+        }
+        score = [found.pop("score")] if "score" in found else []
+        moved = sorted(
+            found.values(), key=lambda one: (one["state"] == "ok", -one["psi"])
+        )
+        return score + moved[:SHOWN]
+
+    def _shift(self, name: str) -> dict[str, Any]:
+        bins, counts = self._bins[name], self._counts[name]
+        shift = drift.shift(name, bins, counts)
+        floor = drift.noise(bins, self._rows_then, int(counts.sum()))
+        return {
+            "name": name,
+            "psi": round(shift.psi, 4),
+            "noise": round(floor, 4),
+            "state": shift.state if shift.psi > floor else "ok",
+            "missing_before": round(shift.missing_before, 4),
+            "missing_now": round(shift.missing_now, 4),
+        }
 
 
 def look(row: ModelVersion, now: datetime) -> list[str]:
@@ -234,17 +268,5 @@ def _judge(
     }
 
 
-def _shift(
-    name: str, stored: dict[str, list[float]], column: FloatArray, rows_then: int
-) -> dict[str, Any]:
-    bins = drift.Bins(np.array(stored["edges"]), np.array(stored["shares"]))
-    shift = drift.shift(name, bins, column)
-    floor = drift.noise(bins, rows_then, len(column))
-    return {
-        "name": name,
-        "psi": round(shift.psi, 4),
-        "noise": round(floor, 4),
-        "state": shift.state if shift.psi > floor else "ok",
-        "missing_before": round(shift.missing_before, 4),
-        "missing_now": round(shift.missing_now, 4),
-    }
+def _bins(stored: dict[str, list[float]]) -> drift.Bins:
+    return drift.Bins(np.array(stored["edges"]), np.array(stored["shares"]))

@@ -100,24 +100,20 @@ def score_organization(row: ModelVersion, now: datetime) -> int:
             since=clock.day - row.label.inactivity_days,
         )
         customers = _living(cur, org_id, history.population(clock.day))
-    x = np.empty((len(customers), len(NAMES)))
+    scores = _Scores(loaded)
     for start in range(0, len(customers), CHUNK):
         some = customers[start : start + CHUNK]
         with transaction.atomic(), connection.cursor() as wrapper:
             wrapper.execute("SET LOCAL work_mem = '128MB'")
-            x[start : start + CHUNK] = features.gather(
+            snapshot = features.gather(
                 wrapper.cursor, org_id, some, clock.day, clock.timezone
-            ).values
-    z = loaded.log_odds(x)
-    months = expected_months(loaded, z)
-    stay = float(np.mean(months)) if months is not None and len(months) else MONTHS
-    # Before the transaction: this takes longest.
-    reasons = _reasons(loaded, x, z)
-    lines = _lines(customers, x, z, months, reasons)
+            )
+        scores.add(snapshot)
+    stay, reasons = scores.mean_months(), scores.explain()
     with transaction.atomic(), connection.cursor() as wrapper:
-        _store(wrapper.cursor, row, clock.today, lines, stay)
+        _store(wrapper.cursor, row, clock.today, scores.lines(reasons), stay)
         ModelVersion.objects.filter(pk=row.pk).update(
-            scored_at=now, months_at_stake=stay, drift=monitor.get_drift(row, x, z)
+            scored_at=now, months_at_stake=stay, drift=scores.tally.get_drift()
         )
     return len(customers)
 
@@ -167,36 +163,67 @@ def _living(
     return np.array([row[0] for row in cur.fetchall()], dtype=np.int64)
 
 
-def _reasons(
-    loaded: Loaded, x: FloatArray, z: FloatArray
-) -> dict[int, tuple[float, str, str]]:
-    """Row number -> (base, groups, reasons) of the riskiest."""
-    explained = np.sort(np.argsort(-z, kind="stable")[:MOST_EXPLAINED])
-    if not len(explained):
-        return {}
-    found = explain_rows(loaded, x[explained])
-    return {
-        row: _told(found, place, x[row], loaded.reference)
-        for place, row in enumerate(explained.tolist())
-    }
+class _Scores:
+    """Scores of customers taken in set by set; of their features only those of the
+    riskiest stay in memory."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.tally = monitor.Tally(loaded.row)
+        self._loaded = loaded
+        self._sets: list[_Set] = []
+        self._riskiest = np.empty(0, np.int64)
+        self._values = np.empty((0, len(NAMES)))
+        self._highest = np.empty(0)
+
+    def add(self, snapshot: features.Snapshot) -> None:
+        """Customers whose ids follow those added before."""
+        values = snapshot.values
+        z = self._loaded.log_odds(values)
+        months = expected_months(self._loaded, z)
+        hashes = features.row_hashes(values)
+        self._sets.append(_Set(snapshot.customers, expit(z), months, hashes))
+        self.tally.add(values, z)
+        highest = np.concatenate([self._highest, z])
+        best = np.sort(np.argsort(-highest, kind="stable")[:MOST_EXPLAINED])
+        self._highest = highest[best]
+        self._riskiest = np.concatenate([self._riskiest, snapshot.customers])[best]
+        self._values = np.concatenate([self._values, values])[best]
+
+    def mean_months(self) -> float:
+        """Mean months until leaving, or as many as count where nothing is known."""
+        known = [one.months for one in self._sets if one.months is not None]
+        return float(np.mean(np.concatenate(known))) if known else MONTHS
+
+    def explain(self) -> dict[int, tuple[float, str, str]]:
+        """Customer -> (base, groups, reasons) of the riskiest."""
+        if not len(self._riskiest):
+            return {}
+        found = explain_rows(self._loaded, self._values)
+        return {
+            customer: _told(found, place, self._values[place], self._loaded.reference)
+            for place, customer in enumerate(self._riskiest.tolist())
+        }
+
+    def lines(
+        self, reasons: dict[int, tuple[float, str, str]]
+    ) -> Iterator[tuple[Any, ...]]:
+        """What is stored of each customer, one after the other."""
+        for one in self._sets:
+            for place, customer in enumerate(one.customers.tolist()):
+                base, groups, why = reasons.get(customer, (0.0, "{}", "[]"))
+                stay = None if one.months is None else round(one.months.item(place), 3)
+                p, digest = one.probabilities.item(place), one.hashes[place].hex()
+                yield customer, p, base, groups, why, stay, digest
 
 
-def _lines(
-    customers: NDArray[np.int64],
-    x: FloatArray,
-    z: FloatArray,
-    months: FloatArray | None,
-    reasons: dict[int, tuple[float, str, str]],
-) -> Iterator[tuple[Any, ...]]:
-    """What is stored of each customer, one after the other."""
-    p = expit(z)
-    hashes = features.row_hashes(x)
-    for row, (customer, digest) in enumerate(
-        zip(customers.tolist(), hashes, strict=True)
-    ):
-        base, groups, why = reasons.get(row, (0.0, "{}", "[]"))
-        stay = None if months is None else round(float(months[row]), 3)
-        yield customer, float(p[row]), base, groups, why, stay, digest
+@dataclass(frozen=True, slots=True)
+class _Set:
+    """Customers scored at once; hashes: of their feature rows."""
+
+    customers: NDArray[np.int64]
+    probabilities: FloatArray
+    months: FloatArray | None
+    hashes: list[bytes]
 
 
 def _told(

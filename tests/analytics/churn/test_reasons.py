@@ -126,25 +126,27 @@ def test_concordance_by_hand() -> None:
 def test_psi_is_zero_for_the_same_and_by_hand_for_another() -> None:
     values = np.arange(100.0)
     bins = drift.training_bins(values)
+    counts = drift.count(bins.edges, values[:30]) + drift.count(bins.edges, values[30:])
 
-    assert drift.psi(bins, values) == pytest.approx(0.0, abs=1e-12)
+    assert drift.psi(bins, counts) == pytest.approx(0.0, abs=1e-12)
     half = drift.Bins(np.array([0.5]), np.array([0.5, 0.5, 0.0]))
     by_hand = 0.3 * np.log(0.8 / 0.5) + -0.3 * np.log(0.2 / 0.5)
-    now = np.array([0.0] * 8 + [1.0] * 2)
+    now = drift.count(half.edges, np.array([0.0] * 8 + [1.0] * 2))
+    assert now.tolist() == [8, 2, 0]
     assert drift.psi(half, now) == pytest.approx(by_hand)
     assert drift.shift("x", half, now).state == "act"
 
 
-def test_shifts_are_sorted_and_count_blanks() -> None:
+def test_a_shift_counts_blanks() -> None:
     random = np.random.default_rng(1)
-    before = random.normal(size=(2000, 2))
-    now = random.normal(size=(2000, 2))
-    now[:1000, 1] = np.nan
-    found = drift.shifts(before, now, ["same", "holes"])
+    bins = drift.training_bins(random.normal(size=2000))
+    now = random.normal(size=2000)
+    same = drift.shift("x", bins, drift.count(bins.edges, now))
+    now[:1000] = np.nan
+    holes = drift.shift("x", bins, drift.count(bins.edges, now))
 
-    assert [one.name for one in found] == ["holes", "same"]
-    assert found[0].missing_now == 0.5
-    assert (found[0].state, found[1].state) == ("act", "ok")
+    assert (same.missing_now, holes.missing_before, holes.missing_now) == (0, 0, 0.5)
+    assert (same.state, holes.state) == ("ok", "act")
 
 
 def test_base_rate_z_by_hand() -> None:

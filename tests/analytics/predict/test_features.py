@@ -183,7 +183,7 @@ def test_edits_of_the_future_change_no_feature_row(org: Organization) -> None:
     cutoff = company.NOW.replace(hour=0) - timedelta(days=150)
     company.add_words(org, cutoff)
     before = snapshot(org, cutoff.date())
-    hashes = [features.row_hash(row) for row in before.values]
+    hashes = features.row_hashes(before.values)
     later = snapshot(org, company.TODAY)
     future = Future(org, cutoff, seed=11)
 
@@ -191,7 +191,7 @@ def test_edits_of_the_future_change_no_feature_row(org: Organization) -> None:
         future.edit(number)
         if number % 40 == 39:
             after = snapshot(org, cutoff.date())
-            assert [features.row_hash(row) for row in after.values] == hashes, number
+            assert features.row_hashes(after.values) == hashes, number
 
     assert sum(future.done.values()) == EDITS
     assert len(future.done) == len(future.kinds) == 20

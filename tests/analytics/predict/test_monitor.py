@@ -146,6 +146,14 @@ def test_an_alarm_asks_for_a_training_once_a_week(
     assert (job.reason, job.requested_by) == ("drift", "system")
 
 
+def get_drift(row: ModelVersion, x: np.ndarray) -> list[dict[str, object]]:
+    """Drift of customers who come in two sets."""
+    tally = monitor.Tally(row)
+    for some in (x[:20], x[20:]):
+        tally.add(some, some[:, 0])
+    return tally.get_drift()
+
+
 def test_drift_is_told_from_noise() -> None:
     random = np.random.default_rng(4)
     names = [name for name in monitor.NAMES if name not in monitor.MOVES_BY_ITSELF]
@@ -161,10 +169,10 @@ def test_drift_is_told_from_noise() -> None:
     )  # fmt: skip
     now = random.normal(size=(60, len(monitor.NAMES)))
 
-    calm = monitor.get_drift(row, now, now[:, 0])
+    calm = get_drift(row, now)
     now[:, monitor.NAMES.index("tickets_90")] += 1.5
     now[:45, monitor.NAMES.index("seats")] = np.nan
-    moved = {one["name"]: one for one in monitor.get_drift(row, now, now[:, 0])}
+    moved = {one["name"]: one for one in get_drift(row, now)}
 
     # Sixty accounts alone show an index of 0.1 and more without any change.
     assert max(one["psi"] for one in calm) > 0.25
