@@ -13,10 +13,11 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from churnguard.runtime import home
+from churnguard.runtime import counters, home
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.FileAwareEnv()
+counters.share()
 
 if "DATABASE_URL" not in os.environ and "DATABASE_URL_FILE" not in os.environ:
     for _name, _value in home.running_env().items():
@@ -155,6 +156,12 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_SSL_REDIRECT = HTTPS_ONLY
+# Probes and scrapes come from inside, past the proxy that ends TLS.
+SECURE_REDIRECT_EXEMPT = [
+    r"^webhooks/health$",
+    r"^api/dashboard/health$",
+    r"^metrics$",
+]
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 31_536_000 if HTTPS_ONLY else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS_ONLY
 SECURE_PROXY_SSL_HEADER = (

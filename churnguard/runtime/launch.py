@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from churnguard.errors import ConfigError
+from churnguard.runtime import counters, preflight, processes, web
 from churnguard.runtime import home as homes
-from churnguard.runtime import preflight, processes, web
 from churnguard.runtime.postgres import EmbeddedPostgres
 from churnguard.runtime.roles import command, sample_life
 from churnguard.runtime.roles import roles as product_roles
@@ -138,7 +138,7 @@ _NOTED = (
     "CACHE_URL",
     "DATABASE_URL",
     "INTEGRATION_ENCRYPTION_KEY",
-    "PROMETHEUS_MULTIPROC_DIR",
+    counters.FOLDER,
     "REDIS_URL",
     "SECRET_KEY",
 )
@@ -147,15 +147,13 @@ _NOTED = (
 
 def _base_environment(home: Path, stream: LogStream) -> dict[str, str]:
     """Ours, the secrets, and an empty folder for the counters of this start."""
-    counters = home / "prometheus"
-    shutil.rmtree(counters, ignore_errors=True)
-    counters.mkdir(mode=0o700)
-    # WhiteNoise warns where the folder of collected files is missing.
-    (home / "static").mkdir(exist_ok=True)
+    counted = home / "prometheus"
+    shutil.rmtree(counted, ignore_errors=True)
+    counted.mkdir(mode=0o700)
     env = {
         **os.environ,
         "CHURNGUARD_HOME": str(home),
-        "PROMETHEUS_MULTIPROC_DIR": str(counters),
+        counters.FOLDER: str(counted),
         "PYTHONUNBUFFERED": "1",
     }
     env.setdefault("DJANGO_SETTINGS_MODULE", "churnguard.settings")

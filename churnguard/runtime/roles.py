@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from churnguard.errors import ConfigError
-from churnguard.runtime import web
+from churnguard.runtime import counters, web
 from churnguard.runtime.home import CHECKOUT, ensure
 from churnguard.runtime.services import Service
 
@@ -26,6 +26,8 @@ def roles(env: Mapping[str, str], home: Path) -> list[Service]:
     """The processes that serve, work and keep time; `env` goes to all of them."""
     schedule = home / "beat"
     schedule.mkdir(mode=0o700, exist_ok=True)
+    # WhiteNoise warns where the folder of collected files is missing.
+    (home / "static").mkdir(exist_ok=True)
     return [
         _role("web", env, "-m", "churnguard.runtime.web", is_ready=answers),
         _role(
@@ -46,7 +48,10 @@ def sample_life(env: Mapping[str, str]) -> Service:
 
 def become(name: str) -> None:
     """Turn this process into the role `name`. Raises ConfigError for an unknown one."""
-    known = {role.name: role for role in roles(os.environ, ensure())}
+    home = ensure()
+    env = {counters.FOLDER: str(home / "prometheus"), **os.environ}
+    Path(env[counters.FOLDER]).mkdir(exist_ok=True)
+    known = {role.name: role for role in roles(env, home)}
     if name not in known:
         raise ConfigError(f"There is no role {name!r}, only {', '.join(known)}.")
     role = known[name]
@@ -66,13 +71,19 @@ def answers() -> bool:
         place.hostname or "127.0.0.1", place.port, timeout=5
     )
     try:
-        connection.request("GET", "/webhooks/health", headers={"Host": "localhost"})
+        connection.request("GET", "/webhooks/health", headers={"Host": _own_name()})
         connection.getresponse().read()
     except (OSError, http.client.HTTPException):
         return False
     finally:
         connection.close()
     return True
+
+
+def _own_name() -> str:
+    """A name this server answers to, or each probe would be an error in its log."""
+    first = os.environ.get("ALLOWED_HOSTS", "").split(",")[0].strip()
+    return first.lstrip(".") if first.strip("*.") else "localhost"
 
 
 def _role(name: str, env: Mapping[str, str], *words: str, **more: object) -> Service:

@@ -61,6 +61,15 @@ def test_live_leans_on_nothing(client: Client, settings: Any, monkeypatch: Any) 
     assert client.post("/webhooks/health").status_code == 405
 
 
+def test_probes_are_not_sent_to_https(client: Client, settings: Any) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+
+    assert client.get("/webhooks/health").status_code == 200
+    assert client.get("/api/dashboard/health").status_code == 503
+    assert client.get("/metrics").status_code == 200
+    assert client.get("/sign-in/").status_code == 301
+
+
 def test_no_worker_and_an_old_one(client: Client) -> None:
     status, body = _ready(client)
     assert (status, body["checks"]["worker"]) == (503, "failed")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import yaml
@@ -47,3 +50,53 @@ def test_the_compose_file_runs_every_role() -> None:
 
     assert set(NAMES) <= set(services["services"])
     assert f"{' | '.join(NAMES)})" in entrypoint
+
+
+def test_every_variable_of_the_settings_is_documented() -> None:
+    settings = (CHECKOUT / "churnguard" / "settings.py").read_text()
+    guide = (CHECKOUT / "docs" / "deployment.md").read_text()
+    read = re.findall(r'(?:env\.\w+|_required)\(\s*"(\w+)"', settings)
+
+    assert len(read) > 30
+    assert [name for name in read if f"`{name}`" not in guide] == ["DEBUG"]
+
+
+def test_the_image_holds_no_secrets_of_the_machine_it_is_built_on() -> None:
+    ignored = (CHECKOUT / ".dockerignore").read_text().splitlines()
+
+    assert {"docker/.env", ".churnguard", ".git"} <= set(ignored)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "host"),
+    [
+        (None, "localhost"),
+        ("*", "localhost"),
+        (".example.com,localhost", "example.com"),
+        ("cg.example.com", "cg.example.com"),
+    ],
+)
+def test_a_probe_asks_by_a_name_the_server_answers_to(
+    monkeypatch: pytest.MonkeyPatch, allowed: str | None, host: str
+) -> None:
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.headers["Host"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.handle_request, daemon=True).start()
+        monkeypatch.setenv("DASHBOARD_PORT", str(server.server_port))
+        if allowed is None:
+            monkeypatch.delenv("ALLOWED_HOSTS", raising=False)
+        else:
+            monkeypatch.setenv("ALLOWED_HOSTS", allowed)
+        assert roles.answers()
+
+    assert asked == [host]
