@@ -87,6 +87,7 @@ class ChurnModel:
     anchor: int | None = None
     """Feature that is a member by itself."""
     intercept: float = 0.0
+    tails: blend.Tails = field(default_factory=blend.Tails)
     limit: float = 15.0
     """Largest |log-odds| that the number of training rows can support."""
     evidence: dict[str, float] = field(default_factory=dict)
@@ -145,7 +146,7 @@ class ChurnModel:
             for member, weight in zip(self.members(), self.weights, strict=True):
                 if weight:
                     z += weight * ask(member)
-        return np.clip(z, -self.limit, self.limit)
+        return np.clip(self.tails.straighten(z), -self.limit, self.limit)
 
     @staticmethod
     def from_bytes(data: bytes) -> ChurnModel:
@@ -153,7 +154,7 @@ class ChurnModel:
         model = joblib.load(io.BytesIO(data))
         if not isinstance(model, ChurnModel):
             raise ConfigError("The stored bytes hold no churn model.")
-        if model.ridge is not None and not hasattr(model.ridge, "curves"):
+        if not hasattr(model, "tails"):
             raise ConfigError("An older version stored this model: train it again.")
         return model
 
@@ -308,6 +309,10 @@ def _blended(
     model.evidence["blend"] = combined.log_loss
     model.rung = "blend"
     model.intercept = combined.intercept
+    if groups is None:
+        # The level of a group is not known to the blend, and tails turn around it.
+        held_out = stacked @ combined.weights + combined.intercept
+        model.tails = blend.fit_tails(held_out, y[rows])
     model.ridge = ridges.fit(found.choice, x, y, prior, groups)
     kept = list(range(fixed))
     if paired is not None:

@@ -258,3 +258,38 @@ def test_noise_gets_the_base_rate() -> None:
 
     assert p.std() < 0.03
     assert p.mean() == pytest.approx(0.2, abs=0.01)
+
+
+def test_tails_are_straightened_where_both_slopes_matter_and_left_alone_else() -> None:
+    random = np.random.default_rng(3)
+    z = random.normal(-1.0, 2.0, 20_000)
+    true = blend.Tails(0.6, 1.5, -0.4)
+    as_told = (random.random(len(z)) < expit(z)).astype(float)
+    bent = (random.random(len(z)) < expit(true.straighten(z))).astype(float)
+    found = blend.fit_tails(z, bent)
+
+    assert blend.fit_tails(z, as_told) == blend.Tails()
+    assert found.low < 0.8
+    assert found.high > 1.2
+    gap = np.abs(found.straighten(z) - true.straighten(z))
+    assert gap.mean() < 0.1
+    p = expit(found.straighten(z))
+    assert metrics.ece(bent, p) < 2 * metrics.ece_floor(p)
+    assert metrics.ece(bent, expit(z)) > 5 * metrics.ece_floor(p)
+    assert np.array_equal(np.argsort(found.straighten(z)), np.argsort(z))
+
+
+def test_customers_who_leave_without_a_sign_do_not_spoil_the_probabilities() -> None:
+    random = np.random.default_rng(1)
+    x = random.normal(size=(9000, 2))
+    loud = (x[:, 0] > 0.8) & (x[:, 1] > 0)
+    y = (random.random(9000) < np.where(loud, 0.97, 0.04)).astype(float)
+    old, new, truth = x[:1500], x[1500:], y[1500:]
+    fitted = model.fit(
+        old, y[:1500], feature_names=NAMES[:2], bags=1, shapes=trees.LEAN
+    )
+
+    assert fitted.tails.low < 0.9 * fitted.tails.high
+    plain = model.member_log_odds(fitted, new) @ fitted.weights + fitted.intercept
+    straight = metrics.log_loss(truth, fitted.probabilities(new))
+    assert straight < metrics.log_loss(truth, expit(plain))
