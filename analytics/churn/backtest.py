@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from analytics.churn import blend, eventlog, leakage, metrics, model, season
+from analytics.churn import (
+    blend,
+    eventlog,
+    forks,
+    leakage,
+    metrics,
+    model,
+    season,
+)
 from analytics.churn.threads import limited_threads
 from churnguard.errors import ConfigError
 
@@ -152,17 +160,21 @@ def run(
             f"{horizon} days of a training cohort and that cohort's own history."
         )
     cohorts: dict[int, Cohort] = {}
-    results = []
-    with limited_threads():
-        for day in tests:
+
+    def test(day: int) -> CutoffResult | str:
+        with limited_threads():
             result = _test_one(log, day, horizon, cohorts, seed)
-            if isinstance(result, str):
-                notes.append(result)
-            else:
-                results.append(result)
-            oldest = train_cutoffs(log, day, horizon)[-MAX_TRAIN_COHORTS:][0]
-            for old in [other for other in cohorts if other < oldest]:
-                del cohorts[old]
+        oldest = train_cutoffs(log, day, horizon)[-MAX_TRAIN_COHORTS:][0]
+        for old in [other for other in cohorts if other < oldest]:
+            del cohorts[old]
+        return result
+
+    results = []
+    for result in forks.each(test, tests):
+        if isinstance(result, str):
+            notes.append(result)
+        else:
+            results.append(result)
     if not results:
         raise ConfigError(
             f"Not enough outcomes: no cutoff has {FEWEST_CHURNERS} churned and as many "

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics.churn import leakage, metrics, model
+from analytics.churn import forks, leakage, metrics, model
 from analytics.churn.cells import is_missing
 from analytics.churn.columns import Column, read_alike, read_columns
 from analytics.churn.encoding import find_leaks, learn
@@ -18,6 +18,7 @@ from analytics.churn.target import Target, read_other_target, read_target
 from churnguard.errors import ConfigError
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 OUTER_FOLDS = 5
 FEWEST_PER_CLASS = 20
@@ -95,14 +96,18 @@ def evaluate_cross_validated(
     measured, models = [], []
     dropped: dict[str, list[str]] = {}
     suspects: dict[str, list[float]] = {}
-    for train, held in folds:
-        part = _fit_and_predict(
+
+    def test(fold: tuple[IntArray, IntArray]) -> _Part:
+        train, held = fold
+        return _fit_and_predict(
             [column.take(train) for column in ready.columns],
             outcomes[train],
             [column.take(held) for column in ready.columns],
             outcomes[held],
             seed,
         )
+
+    for (_, held), part in zip(folds, forks.each(test, folds), strict=True):
         held_out[held] = part.probabilities
         for name, reason in part.dropped.items():
             dropped.setdefault(name, []).append(reason)
@@ -248,7 +253,7 @@ def _duplicates(table: RawTable) -> list[str]:
 
 def _owners(
     table: RawTable, ready: _Prepared, identifier: str | None
-) -> NDArray[np.int64] | None:
+) -> IntArray | None:
     """A code per row for its customer; None where every row is another one's.
 
     From the named identifier, else from the column most like one.
@@ -276,9 +281,7 @@ def _per_fold(dropped: dict[str, list[str]]) -> dict[str, str]:
     }
 
 
-def _grouped_folds(
-    owners: NDArray[np.int64], outcomes: FloatArray, seed: int
-) -> model.Folds:
+def _grouped_folds(owners: IntArray, outcomes: FloatArray, seed: int) -> model.Folds:
     """Folds of whole customers, spread by whether any of their rows churned."""
     churned = np.zeros(int(owners.max()) + 1)
     np.maximum.at(churned, owners, outcomes)
