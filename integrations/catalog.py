@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import available_timezones
 
 import msgspec
 from django.db import transaction
@@ -14,6 +15,7 @@ from churnguard.errors import ConfigError
 from churnguard.records import RECORD_TYPES
 from integrations import connectors, drift, runs
 from integrations.connectors.base import Connector, Field, Stream
+from integrations.currencies import ISO_4217
 from integrations.mapping import compile_entity_mappings
 from integrations.models import Integration, StreamKey, StreamState
 
@@ -192,16 +194,11 @@ def check_fields(cls: type[Connector], settings: dict[str, Any]) -> None:
         value = settings.get(field.name)
         if value in (None, ""):
             continue
-        if field.kind == "number" and not _is_number(value):
-            faults[field.name] = "must be a number"
-        if field.kind == "bool" and not isinstance(value, bool):
-            faults[field.name] = "must be true or false"
-        allowed = [choice for choice, _label in field.choices]
-        if allowed and str(value) not in allowed:
-            faults[field.name] = f"must be one of {', '.join(allowed)}"
+        if wrong := _wrong(field, value):
+            faults[field.name] = f"{field.label} {wrong}."
     if faults:
         raise ConfigError(
-            "Some settings are not valid.", code="invalid_settings", fields=faults
+            " ".join(faults.values()), code="invalid_settings", fields=faults
         )
 
 
@@ -256,6 +253,22 @@ def _field(field: Field) -> dict[str, Any]:
         ),
         "example": field.example,
     }
+
+
+def _wrong(field: Field, value: Any) -> str:
+    """What is wrong with a value, to go after the field's label; "" = nothing."""
+    allowed = [choice for choice, _label in field.choices]
+    if allowed and str(value) not in allowed:
+        return f"must be one of {', '.join(allowed)}"
+    if field.kind == "number" and not _is_number(value):
+        return "must be a number"
+    if field.kind == "bool" and not isinstance(value, bool):
+        return "must be true or false"
+    if field.kind == "timezone" and str(value) not in available_timezones():
+        return "must be the IANA name of a zone, such as Europe/Berlin"
+    if field.kind == "currency" and str(value).upper() not in ISO_4217:
+        return "must be a code of ISO 4217, such as EUR"
+    return ""
 
 
 def _is_number(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import re
 import shutil
@@ -18,10 +19,18 @@ from churnguard import audit
 from churnguard.errors import ConfigError
 from churnguard.models import Organization
 from integrations.models import Integration, Upload
-from integrations.tabular import reading
+from integrations.tabular import packing, reading
 from integrations.tabular.layout import SAMPLE_ROWS, Layout, guess_mapping, with_link
 
 MOST_BYTES = 5 * 2**30
+_LOOKED_AT = 8192
+_MAY_HOLD_ZEROS = (
+    codecs.BOM_UTF16_LE,
+    codecs.BOM_UTF16_BE,
+    packing.GZIP,
+    packing.ZSTD,
+)
+_ARCHIVES = (b"PK\3\4", b"%PDF")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._ -]+")
 
 
@@ -64,6 +73,7 @@ def keep(
             for piece in file.chunks():
                 digest.update(piece)
                 target.write(piece)
+        _refuse_binary(upload.path, name)
         upload.sha256 = digest.hexdigest()
         with transaction.atomic():
             upload.save()
@@ -130,6 +140,20 @@ def preview(uploads: Iterable[Upload], *, rows: int = 20) -> list[dict[str, Any]
             }
         )
     return shown
+
+
+def _refuse_binary(path: Path, name: str) -> None:
+    """Raises ConfigError for a file that is no text, such as a renamed spreadsheet."""
+    with path.open("rb") as file:
+        head = file.read(_LOOKED_AT)
+    is_text = b"\0" not in head or head.startswith(_MAY_HOLD_ZEROS)
+    if not is_text or head.startswith(_ARCHIVES):
+        raise ConfigError(
+            f"“{name}” is no text, whatever its name says. Export it as CSV, NDJSON or "
+            "JSON.",
+            code="unsupported_file",
+            fields={"file": "not text"},
+        )
 
 
 def _sample(path: Path) -> list[reading.Row]:

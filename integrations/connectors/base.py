@@ -23,7 +23,8 @@ JsonDict = dict[str, Any]
 @dataclass(frozen=True, slots=True)
 class Field:
     """One setting of a connector: the UI form, the API schema and redaction come
-    from this list. kind: text, secret, url, number, bool, choice, textarea, json.
+    from this list. kind: text, secret, url, number, bool, choice, textarea, json,
+    timezone (IANA name), currency (ISO 4217).
 
     only_with: (field, values) this one means something with; a form hides it beside
     others. advanced: most people never touch it. example: shown while it is empty.

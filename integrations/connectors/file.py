@@ -74,6 +74,7 @@ class FileConnector(Connector):
         Field(
             "currency",
             "Currency",
+            kind="currency",
             required=False,
             default="USD",
             help="Of amounts whose file does not say (ISO 4217).",
@@ -81,6 +82,7 @@ class FileConnector(Connector):
         Field(
             "timezone",
             "Time zone",
+            kind="timezone",
             required=False,
             default="UTC",
             help="Of times without a zone, e.g. Europe/Berlin.",

@@ -11,6 +11,8 @@ from typing import Any, BinaryIO
 import zstandard
 
 CHUNK = 256 * 1024
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+"""How packed files begin."""
 DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError)
 """What reading a damaged or cut-off file raises."""
 
@@ -20,9 +22,9 @@ def open_bytes(path: Path) -> BinaryIO:
     raw = path.open("rb")
     head = raw.read(4)
     raw.seek(0)
-    if head[:2] == b"\x1f\x8b":
+    if head.startswith(GZIP):
         unpacked: Any = gzip.GzipFile(fileobj=raw, mode="rb")
-    elif head == b"\x28\xb5\x2f\xfd":
+    elif head.startswith(ZSTD):
         unpacked = _Zstd(raw)
     else:
         return raw

@@ -261,8 +261,8 @@ def _add_files(request: HttpRequest) -> HttpResponse:
     except ConfigError as exc:
         for upload in kept:
             uploads.remove(upload, by=request)
-        name = "files" if "file" in exc.fields else None
-        form.add_error(name, exc.message)
+        named = next((name for name in exc.fields if name in form.fields), None)
+        form.add_error("files" if "file" in exc.fields else named, exc.message)
         return _form_page(request, form, file=True, status=422)
     return go(request, "integration-files", integration.public_id)
 

@@ -50,6 +50,7 @@ def files(request: HttpRequest, integration_id: str) -> HttpResponse:
                 else {"file": v}
                 for v in views
             ],
+            "can_read": any(view.layout for view in views),
             "uploads": Upload.objects.filter(integration=integration).order_by("-pk"),
             "upload_form": UploadForm(),
             "types": sorted(RECORD_TYPES),

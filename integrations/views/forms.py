@@ -19,6 +19,8 @@ SYNC_MODES = (
     (SyncMode.FULL, "Full: everything each time"),
     (SyncMode.REAL_TIME, "Real time: incremental beside webhooks"),
 )
+BY_SIGN_IN = {"auth_flow": "oauth"}
+"""The choice of connectors that a person may, but need not, sign in to."""
 _PREFIX = "field-"
 _HIDDEN = ("layouts",)
 """Fields with an editor of their own."""
@@ -95,8 +97,9 @@ class ConnectForm(forms.Form):
         """The choice that means the provider's own sign-in; {} where none has to be
         made."""
         for field in self.connector.fields:
-            if field.name == "auth_flow":
-                return {"when": _PREFIX + field.name, "values": "oauth"}
+            if field.name in BY_SIGN_IN:
+                name = _PREFIX + field.name
+                return {"when": name, "values": BY_SIGN_IN[field.name]}
         return {}
 
     def settings(self) -> dict[str, Any]:
@@ -133,7 +136,8 @@ class ConnectForm(forms.Form):
         for name, why in faults.items():
             for key in (_PREFIX + name, name):
                 if key in self.fields:
-                    self.add_error(key, f"{message} ({why})" if len(why) < 60 else why)
+                    is_sentence = why.endswith(".") or len(why) >= 60
+                    self.add_error(key, why if is_sentence else f"{message} ({why})")
                     placed = True
                     break
         if not placed:

@@ -26,7 +26,7 @@ from integrations import (
 from integrations.connectors.base import Connector
 from integrations.models import Integration, StreamState
 from integrations.views.detail import frame
-from integrations.views.forms import ConnectForm, LimitsForm
+from integrations.views.forms import BY_SIGN_IN, ConnectForm, LimitsForm
 from integrations.views.shared import go, refuse, schedule_choices
 from integrations.views.trying import faults_of, preview_of
 
@@ -96,7 +96,7 @@ def settings(request: HttpRequest, integration_id: str) -> HttpResponse:
         "known_fields": sorted(
             {c["name"] for each in streams if each["enabled"] for c in each["columns"]}
         ),
-        "oauth": has_oauth(connectors.get(found.provider_name)),
+        "oauth": _signs_in(found),
         "callback": callback_for(request, connectors.get(found.provider_name)),
         "body": queries.integration_body(found),
     }
@@ -236,11 +236,21 @@ def has_oauth(cls: type[Connector]) -> bool:
     given = {f.name: f.default for f in cls.fields if f.default is not None}
     client = {"client_id": "client", "client_secret": "secret"}
     try:
-        app = cls.oauth_app({**given, **client}, client)
+        app = cls.oauth_app({**given, **client, **BY_SIGN_IN}, client)
     except ChurnGuardError:
         # It needs more than the defaults to say where, so there is such a place.
         return True
     return app is not None and bool(app.authorize_url)
+
+
+def _signs_in(integration: Integration) -> bool:
+    """Whether this one is connected by the provider's own sign-in, where there is a
+    choice."""
+    cls = connectors.get(integration.provider_name)
+    chosen = connecting.connector_settings(integration)
+    return has_oauth(cls) and all(
+        chosen.get(name, value) == value for name, value in BY_SIGN_IN.items()
+    )
 
 
 def callback_for(request: HttpRequest, cls: type[Connector]) -> str:

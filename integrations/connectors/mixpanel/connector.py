@@ -113,6 +113,7 @@ class MixpanelConnector(Connector):
         Field(
             "project_timezone",
             "Project time zone",
+            kind="timezone",
             required=False,
             default="UTC",
             help="Only for projects made before 2023, such as Europe/Berlin.",

@@ -116,6 +116,7 @@ class SalesforceConnector(Connector):
         Field(
             "currency",
             "Currency",
+            kind="currency",
             required=False,
             help="ISO code of your org's currency, such as EUR; not needed with "
             "several currencies. Without it amounts are not used.",

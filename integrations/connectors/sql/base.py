@@ -67,6 +67,7 @@ COMMON_FIELDS = (
     Field(
         "timezone",
         "Time zone of times without one",
+        kind="timezone",
         required=False,
         default="UTC",
         help="IANA name, such as Europe/Berlin.",

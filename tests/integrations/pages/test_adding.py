@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from churnguard.models import CustomerSource, Ticket, User
@@ -168,6 +169,89 @@ def upload(pages: Client) -> Integration:
     integration = Integration.objects.get()
     assert answer["Location"] == f"/integrations/{integration.public_id}/files/"
     return integration
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "told"),
+    [
+        (
+            {"timezone": "Mars/Base"},
+            "timezone",
+            "Time zone must be the IANA name of a zone, such as Europe/Berlin.",
+        ),
+        (
+            {"currency": "dol"},
+            "currency",
+            "Currency must be a code of ISO 4217, such as EUR.",
+        ),
+        (
+            {"files": csv("sheet.csv", "PK\3\4 a spreadsheet")},
+            "files",
+            "“sheet.csv” is no text, whatever its name says. Export it as CSV, NDJSON "
+            "or JSON.",
+        ),
+        (
+            {"files": csv("noise.csv", "a,b\0c")},
+            "files",
+            "“noise.csv” is no text, whatever its name says. Export it as CSV, NDJSON "
+            "or JSON.",
+        ),
+    ],
+    ids=["zone", "currency", "sheet", "noise"],
+)
+def test_a_form_of_files_that_means_nothing_keeps_nothing(
+    pages: Client, change: dict[str, Any], field: str, told: str
+) -> None:
+    form = {
+        "integration_name": "Exports",
+        "currency": "eur",
+        "timezone": "Europe/Berlin",
+        "files": csv("accounts.csv", ACCOUNTS),
+    }
+
+    answer = pages.post("/integrations/new/file/", {**form, **change})
+
+    assert answer.status_code == 422
+    assert answer.context["form"].errors == {field: [told]}
+    assert not Integration.objects.exists()
+    assert not Upload.objects.exists()
+
+
+def test_wide_text_is_text(pages: Client) -> None:
+    wide = SimpleUploadedFile("wide.csv", ACCOUNTS.encode("utf-16"))
+
+    pages.post(
+        "/integrations/new/file/",
+        {
+            "integration_name": "Wide",
+            "currency": "EUR",
+            "timezone": "UTC",
+            "files": wide,
+        },
+    )
+
+    integration = Integration.objects.get()
+    page = pages.get(f"/integrations/{integration.public_id}/files/")
+    assert page.context["views"][0]["file"].headers[0] == "account_id"
+    assert b"Start the import" in page.content
+
+
+def test_nothing_starts_where_no_file_can_be_read(pages: Client) -> None:
+    pages.post(
+        "/integrations/new/file/",
+        {
+            "integration_name": "Cut",
+            "currency": "EUR",
+            "timezone": "UTC",
+            "files": csv("cut.json", '{"a": [1,2'),
+        },
+    )
+
+    integration = Integration.objects.get()
+    page = pages.get(f"/integrations/{integration.public_id}/files/").content
+    assert b"cut.json ends before its list of records does" in page
+    assert b"Start the import" not in page
+    assert b"The other files" not in page
 
 
 def test_files_are_guessed_and_shown_before_anything_is_read(pages: Client) -> None:
