@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 import redis
+from pytest_django.plugin import DjangoDbBlocker
 
 from tests import servers
 
@@ -144,6 +145,19 @@ def empty_redis(bus_and_cache: list[redis.Redis]) -> None:
     """Each test starts with an empty bus and an empty cache."""
     for client in bus_and_cache:
         client.flushall()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_db_modify_db_settings: None, django_db_blocker: DjangoDbBlocker
+) -> None:
+    """The test database. pytest-django's own fixture makes none where no test asks for
+    rows by its marks; some commit rows by fixtures of ours alone. It is not dropped:
+    the servers are made anew for each run."""
+    from django.test.utils import setup_databases
+
+    with django_db_blocker.unblock():
+        setup_databases(verbosity=0, interactive=False, serialized_aliases=set())
 
 
 @pytest.fixture(autouse=True, scope="session")
