@@ -7,24 +7,11 @@ deletion.
 
 from __future__ import annotations
 
-from analytics.revenue.pieces import scale
+from analytics.revenue.pieces import rates
 
-_RATES = f"""
-base AS (
-    SELECT {scale("%(base)s::text")} AS places
-), rates AS (
-    SELECT %(base)s::text AS currency, 1::numeric AS factor
-    UNION ALL
-    (SELECT DISTINCT ON (r.currency) r.currency,
-        r.rate * power(10::numeric, base.places - {scale("r.currency")})
-    FROM cg_exchange_rate r, base
-    WHERE r.organization_id = %(org)s AND r.currency <> %(base)s
-    ORDER BY r.currency, r.day > %(day)s, CASE WHEN r.day > %(day)s
-        THEN r.day - %(day)s::date ELSE %(day)s::date - r.day END)
-)
-"""
-"""The rate of the cutoff; before the first one the first, since a level that is known
-at scoring only would tell training from scoring."""
+# Before the first rate the first one: a level that is known at scoring only would tell
+# training from scoring.
+_RATES = rates("true")
 
 _CURRENCY = "coalesce(nullif(upper({}.currency), ''), %(base)s)"
 

@@ -96,7 +96,14 @@ def scale(column: str) -> str:
     )
 
 
-RATES = f"""
+def rates(days: str) -> str:
+    """SQL: `base` (places) and `rates` (currency, factor), minor units of the currency
+    to minor units of the base.
+
+    Of the rates that the condition `days` on r.day leaves, the newest until %(day)s
+    counts, else the first one after it.
+    """
+    return f"""
 base AS (
     SELECT {scale("%(base)s::text")} AS places
 ), rates AS (
@@ -105,10 +112,12 @@ base AS (
     (SELECT DISTINCT ON (r.currency) r.currency,
         r.rate * power(10::numeric, base.places - {scale("r.currency")})
     FROM cg_exchange_rate r, base
-    WHERE r.organization_id = %(org)s AND r.currency <> %(base)s AND r.day <= %(day)s
-    ORDER BY r.currency, r.day DESC)
+    WHERE r.organization_id = %(org)s AND r.currency <> %(base)s AND {days}
+    ORDER BY r.currency, r.day > %(day)s, abs(r.day - %(day)s::date))
 )"""
-"""factor: minor units of the currency to minor units of the base on %(day)s."""
+
+
+RATES = rates("r.day <= %(day)s")
 
 CUSTOMER_MRR = f"""
 WITH {PIECES}, {RATES}, sums AS (
