@@ -145,7 +145,9 @@ def stacked_bar(
     x = 0.0
     for tone, amount, title in rows:
         size = amount / total * width
-        drawn.append((tone, round(x, 2), round(max(size - 1.5, 1.0), 2), title))
+        is_last = len(drawn) == len(rows) - 1
+        shown = size if is_last else size - 1.5
+        drawn.append((tone, round(x, 2), round(max(shown, 1.0), 2), title))
         x += size
     return format_html(
         '<svg class="stack" viewBox="0 0 {} 10" width="{}" height="10"'

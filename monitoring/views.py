@@ -104,7 +104,7 @@ def _hints(overall: dict[str, Any]) -> dict[str, str]:
     fine = sum(by_status.get(name, 0) for name in _RUNNING)
     return {
         "integrations": _said(
-            (fine, "running"),
+            (fine, "active"),
             (by_status.get("authentication_failed", 0), "to reconnect"),
             (by_status.get("error", 0), "failing"),
             (by_status.get("paused", 0), "paused"),

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 
 from churnguard.models import AuditEntry, User
-from integrations import connecting, credentials, mappings, runs
+from integrations import connecting, credentials, mappings, registry, runs
 from integrations.models import Integration, MappingVersion, StreamState, SyncRun
 from tests.integrations.pages.worlds import World
 
@@ -403,6 +403,19 @@ def test_filters_and_the_clock_of_a_stream_are_set_on_the_page(
     )
     deals.refresh_from_db()
     assert deals.sync_frequency is None
+
+
+def test_the_button_is_there_for_whoever_chose_to_sign_in(
+    world: World, pages: Client
+) -> None:
+    body = {"provider_name": "zendesk", "settings": {"subdomain": "acme"}}
+    made = registry.create(world.org, body, by="test")
+    place = f"/integrations/{made.public_id}/settings/"
+
+    assert b"Connect with Zendesk" in pages.get("/integrations/new/zendesk/").content
+    assert b"Connect with Zendesk" not in pages.get(place).content
+    registry.update(made, {"settings": {"auth_flow": "oauth"}}, by="test")
+    assert b"Connect with Zendesk" in pages.get(place).content
 
 
 def test_the_callback_address_is_shown_where_a_person_signs_in(
