@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from churnguard.runtime import processes
 from churnguard.runtime.account import server_account
@@ -55,6 +56,16 @@ def ensure() -> None:
     )
     for name in ("prometheus", "static"):
         (home / name).mkdir()
+
+
+def database_url() -> str:
+    """The address of the database the tests use, for another process."""
+    # Django's settings may not be read yet when `ensure` is called.
+    from django.db import connection
+
+    parts = urlsplit(os.environ["DATABASE_URL"])
+    name = connection.settings_dict["NAME"]
+    return f"{parts.scheme}://{parts.netloc}/{name}?{parts.query}"
 
 
 def temporary_home() -> Path:

@@ -30,6 +30,7 @@ from django.conf import settings
 from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from tests import servers
 from tests.conftest import chromium_path
 
 APPLICATION = "churnguard.asgi:application"
@@ -168,11 +169,9 @@ def serving_web(**more: str) -> Iterator[str]:
 
 def server_environment() -> dict[str, str]:
     """The environment of a process that works on the test database."""
-    database = settings.DATABASES["default"]["NAME"]
-    url = re.sub(r"(://[^/]*/)[^?]*", rf"\g<1>{database}", os.environ["DATABASE_URL"])
     return {
         **os.environ,
-        "DATABASE_URL": url,
+        "DATABASE_URL": servers.database_url(),
         "DJANGO_SETTINGS_MODULE": "tests.settings",
         "PYTHONPATH": str(CHECKOUT),
     }

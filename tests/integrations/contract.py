@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import redis
 from django.conf import settings as django_settings
@@ -16,6 +17,7 @@ from churnguard.models import Organization, Quarantine, Source
 from integrations import catalog, connecting, connectors, credentials, runs
 from integrations.load.entities import TABLES
 from integrations.models import Integration, RunStream, SyncRun
+from tests import servers
 from tests.fakes.base import FakeProvider
 from tests.fakes.server import FakeServer
 
@@ -117,12 +119,18 @@ def connect(
     return integration
 
 
-def test_database_url() -> str:
-    """The suite's database, for another process."""
-    parts = urlsplit(os.environ["DATABASE_URL"])
-    name = connection.settings_dict["NAME"]
-    return f"{parts.scheme}://{parts.netloc}/{name}?{parts.query}"
+def start_worker(run: SyncRun, **env: str) -> subprocess.Popen[bytes]:
+    """A process of its own that works on `run`; `env` is added to its environment."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.integrations.run_once", str(run.pk)],
+        env={**os.environ, "DATABASE_URL": servers.database_url(), **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
 
 
-# pytest would take it for a test where it is imported.
-test_database_url.__test__ = False  # type: ignore[attr-defined]
+def kill_worker(run: SyncRun, point: str, **env: str) -> None:
+    """Let a worker begin `run` and die at a crash point."""
+    worker = start_worker(run, CHURNGUARD_CRASH_AT=point, **env)
+    output = worker.communicate(timeout=60)[0].decode()
+    assert worker.returncode == 137, output[-2000:]

@@ -3,9 +3,6 @@ killed worker, and incremental runs afterwards."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -16,7 +13,7 @@ from churnguard.models import Organization
 from integrations import runs
 from integrations.models import RunStream, SyncRun
 from tests.fakes.salesforce import SalesforceFake
-from tests.integrations.contract import BATCH, Bench, connect, test_database_url
+from tests.integrations.contract import BATCH, Bench, connect, kill_worker
 
 JOBS = "/services/data/v66.0/jobs/query"
 
@@ -54,20 +51,10 @@ def test_what_bulk_has_read_is_unchanged_for_rest(bench: Bench) -> None:
 def test_a_killed_worker_s_job_is_read_on(bench: Bench) -> None:
     ids = bench.fake.seed(35)
     run = runs.start(bench.integration, mode="full", streams=[bench.fake.stream])
-    ended = subprocess.run(
-        [sys.executable, "-m", "tests.integrations.run_once", str(run.pk)],
-        env={
-            **os.environ,
-            # The first page only holds the job's id.
-            "CHURNGUARD_CRASH_AT": "before_commit:4",
-            "INTEGRATION_ALLOW_PRIVATE_HOSTS": "127.0.0.1,unix",
-            "DATABASE_URL": test_database_url(),
-        },
-        check=False,
-        capture_output=True,
-        timeout=60,
+    # The first page only holds the job's id.
+    kill_worker(
+        run, "before_commit:4", INTEGRATION_ALLOW_PRIVATE_HOSTS="127.0.0.1,unix"
     )
-    assert ended.returncode == 137, ended.stderr.decode()[-2000:]
     assert len(bench.rows()) == 2 * BATCH
 
     SyncRun.objects.filter(pk=run.pk).update(lease_until=datetime.now(UTC))

@@ -16,9 +16,10 @@ import pytest
 from django.conf import LazySettings
 
 from churnguard.models import Organization
+from tests import servers
 from tests.fakes.rest import RestFake
 from tests.fakes.server import Request, Response, serving
-from tests.integrations.contract import connect, test_database_url
+from tests.integrations.contract import connect
 from tests.integrations.limits.fleet import SlidingProvider
 
 pytestmark = pytest.mark.slow
@@ -135,7 +136,7 @@ def test_200_callers_in_4_processes_renew_an_access_once(
             4,
             str(integration.pk),
             module="renew_together",
-            DATABASE_URL=test_database_url(),
+            DATABASE_URL=servers.database_url(),
             INTEGRATION_ALLOW_PRIVATE_HOSTS="127.0.0.1",
         ) as made:
             for each in made:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from django.db import connection
 from django.db.models import Sum
 
 from churnguard.models import Batch, CustomerSource, Organization
-from integrations import registry, runs
+from integrations import runs
 from integrations.models import Integration, RunStream, SyncRun
+from tests import exports
+from tests.integrations.contract import kill_worker, start_worker
 from tests.integrations.sync.conftest import work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -32,38 +31,12 @@ POINTS = [
 ]
 
 
-def database_url() -> str:
-    """The address of the test database, for another process."""
-    name = connection.settings_dict["NAME"]
-    parts = urlsplit(os.environ["DATABASE_URL"])
-    return urlunsplit(parts._replace(path=f"/{name}"))
-
-
-def start_worker(run: SyncRun, **env: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.integrations.run_once", str(run.pk)],
-        env={**os.environ, "DATABASE_URL": database_url(), **env},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-
-
 @pytest.fixture
 def integration(org: Organization, tmp_path: Path) -> Integration:
     lines = ["account_id,name,seats"]
     lines += [f"a{n},Company {n},{n % 50 + 1}" for n in range(ROWS)]
     (tmp_path / "accounts.csv").write_text("\n".join(lines))
-    return registry.create(
-        org,
-        {
-            "integration_name": "Accounts",
-            "provider_name": "file",
-            "settings": {"path": str(tmp_path)},
-            "sync_config": {"batch_size": PAGE, "sync_frequency": 0},
-        },
-        by="test",
-        trusted_root=tmp_path,
-    )
+    return exports.connect_folder(org, tmp_path, "Accounts", batch_size=PAGE)
 
 
 def assert_exactly_once(integration: Integration, run: SyncRun) -> None:
@@ -83,10 +56,8 @@ def test_a_kill_at_any_point_loses_and_doubles_nothing(
 ) -> None:
     run = runs.start(integration)
 
-    worker = start_worker(run, CHURNGUARD_CRASH_AT=point)
-    output = worker.communicate(timeout=60)[0].decode()
+    kill_worker(run, point)
 
-    assert worker.returncode == 137, output[-2000:]
     run.refresh_from_db()
     assert run.status == "processing"
     assert runs.claim() is None
