@@ -15,7 +15,7 @@ from analytics import batch, rollups, scoring
 from analytics.identity import resolve
 from analytics.predict import jobs
 from churnguard.models import Customer, Organization, User
-from integrations import registry, runs
+from tests import exports
 from tests.analytics.predict import company
 from tests.browser.conftest import photograph
 
@@ -109,22 +109,7 @@ def test_a_real_export(
     visit: Callable[[str, str], None],
 ) -> None:
     base = signed_in(alice)
-    folder = shared_data / "data"
-    integration = registry.create(
-        org,
-        {
-            "integration_id": "ravenstack",
-            "integration_name": "RavenStack",
-            "provider_name": "file",
-            "settings": {"path": str(folder), "pattern": "ravenstack_*"},
-            "sync_config": {"sync_frequency": 0},
-        },
-        by="test",
-        trusted_root=folder,
-    )
-    run = runs.start(integration)
-    while runs.run_now(run.pk):
-        pass
+    exports.sync(exports.connect_ravenstack(org, shared_data))
     for work in (resolve.tick, rollups.fold, scoring.score_stale):
         while work():
             pass

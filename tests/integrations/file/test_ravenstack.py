@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from django.db import connection
+from pytest_django.plugin import DjangoDbBlocker
 
 from churnguard.models import (
     Batch,
@@ -20,10 +20,8 @@ from churnguard.models import (
     Ticket,
     UsageEvent,
 )
-from integrations import registry, runs
 from integrations.models import Integration, RunStream, SyncRun
-
-pytestmark = pytest.mark.django_db(transaction=True)
+from tests import exports
 
 FILES = (
     "accounts",
@@ -34,49 +32,41 @@ FILES = (
 )
 
 
+@pytest.fixture(scope="module")
+def imported(
+    shared_data: Path, django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[tuple[Integration, SyncRun]]:
+    """The export and its first run, committed for the module; removed at the end."""
+    with django_db_blocker.unblock():
+        org = Organization.objects.create(name="RavenStack")
+        integration = exports.connect_ravenstack(org, shared_data)
+        run = exports.sync(integration)
+    yield integration, run
+    with django_db_blocker.unblock():
+        org.delete()
+        with connection.cursor() as cur:
+            cur.execute("TRUNCATE cg_usage_event, cg_event_key")
+
+
 @pytest.fixture
-def ravenstack(org: Organization, shared_data: Path) -> Integration:
-    folder = shared_data / "data"
-    return registry.create(
-        org,
-        {
-            "integration_id": "ravenstack",
-            "integration_name": "RavenStack",
-            "provider_name": "file",
-            "settings": {"path": str(folder), "pattern": "ravenstack_*"},
-            "sync_config": {"sync_frequency": 0},
-        },
-        by="test",
-        trusted_root=folder,
-    )
+def ravenstack(imported: tuple[Integration, SyncRun], db: None) -> Integration:
+    return Integration.objects.get(pk=imported[0].pk)
 
 
-def sync(integration: Integration, mode: str = "") -> SyncRun:
-    run = runs.start(integration, mode=mode)
-    while runs.run_now(run.pk):
-        pass
-    run.refresh_from_db()
-    return run
+@pytest.fixture
+def first(imported: tuple[Integration, SyncRun], db: None) -> SyncRun:
+    return SyncRun.objects.get(pk=imported[1].pk)
 
 
-def rows_of(folder: Path, name: str) -> list[dict[str, Any]]:
-    path = next((folder / "data").glob(f"ravenstack_{name}.csv*"))
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def test_every_row_is_accounted_for(ravenstack: Integration, shared_data: Path) -> None:
-    truth = {name: rows_of(shared_data, name) for name in FILES}
+def test_every_row_is_accounted_for(first: SyncRun, shared_data: Path) -> None:
+    truth = {name: exports.read_ravenstack(shared_data, name) for name in FILES}
     ids = Counter(row["usage_id"] for row in truth["feature_usage"])
     repeated = sum(count - 1 for count in ids.values())
 
-    run = sync(ravenstack)
-
-    assert run.status == "completed"
+    assert first.status == "completed"
     parts = {
         part.stream.removeprefix("ravenstack_"): part
-        for part in RunStream.objects.filter(run=run)
+        for part in RunStream.objects.filter(run=first)
     }
     assert {name: part.fetched for name, part in parts.items()} == {
         name: len(truth[name]) for name in FILES
@@ -88,16 +78,14 @@ def test_every_row_is_accounted_for(ravenstack: Integration, shared_data: Path) 
     assert repeated > 0
     assert usage.inserted == len(ids)
     assert usage.quarantined + usage.duplicate == repeated
-    assert Quarantine.objects.filter(run_id=run.pk).count() == usage.quarantined
-    ledger = Batch.objects.filter(run_id=run.pk)
+    assert Quarantine.objects.filter(run_id=first.pk).count() == usage.quarantined
+    ledger = Batch.objects.filter(run_id=first.pk)
     assert sum(line.fetched for line in ledger) == sum(map(len, truth.values()))
 
 
 def test_tables_follow_from_the_ledger(
     ravenstack: Integration, shared_data: Path
 ) -> None:
-    sync(ravenstack)
-
     source = ravenstack.source_id
     customers = CustomerSource.objects.filter(source_id=source)
     assert customers.count() == 500
@@ -109,28 +97,25 @@ def test_tables_follow_from_the_ledger(
     assert events.count() == 24979
     assert not events.filter(customer_source_id=None).exists()
 
-    row = rows_of(shared_data, "support_tickets")[2]
+    row = exports.read_ravenstack(shared_data, "support_tickets")[2]
     ticket = Ticket.objects.get(source_id=source, external_id=row["ticket_id"])
     assert ticket.priority == row["priority"]
     assert ticket.satisfaction_pct == (float(row["satisfaction_score"]) - 1) / 4 * 100
     assert ticket.first_replied_at is not None
     waited = ticket.first_replied_at - ticket.opened_at
     assert waited.total_seconds() == 60 * int(row["first_response_time_minutes"])
-    first = rows_of(shared_data, "subscriptions")[0]
-    sub = Subscription.objects.get(
-        source_id=source, external_id=first["subscription_id"]
-    )
-    assert (sub.mrr_minor, sub.currency) == (int(first["mrr_amount"]) * 100, "USD")
-    assert sub.customer_source.external_id == first["account_id"]
+    row = exports.read_ravenstack(shared_data, "subscriptions")[0]
+    sub = Subscription.objects.get(source_id=source, external_id=row["subscription_id"])
+    assert (sub.mrr_minor, sub.currency) == (int(row["mrr_amount"]) * 100, "USD")
+    assert sub.customer_source.external_id == row["account_id"]
 
 
 def test_second_run_writes_nothing(ravenstack: Integration) -> None:
-    sync(ravenstack)
     stamps = dict(CustomerSource.objects.values_list("pk", "updated_at"))
     kept = Quarantine.objects.count()
 
-    again = sync(ravenstack)
-    full = sync(ravenstack, mode="full")
+    again = exports.sync(ravenstack)
+    full = exports.sync(ravenstack, mode="full")
 
     assert (again.status, full.status) == ("completed", "completed")
     for run in (again, full):

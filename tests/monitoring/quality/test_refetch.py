@@ -12,12 +12,12 @@ from django.test import Client
 
 from churnguard.errors import ConfigError
 from churnguard.models import CustomerSource, Organization, Subscription
-from integrations import registry, runs
 from integrations.connectors.base import Page, ReadRequest
 from integrations.connectors.file import FileConnector
 from integrations.models import Integration
 from monitoring.models import QualityDay, QualitySample
 from monitoring.quality import daily, refetch
+from tests import exports
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,24 +34,8 @@ def books(org: Organization, tmp_path: Path) -> Integration:
         subscriptions.append(f"S-{n},A-{n},Pro,{n + 1},{n}0,2026-01-0{n + 1}")
     (tmp_path / "accounts.csv").write_text("\n".join(accounts) + "\n")
     (tmp_path / "subscriptions.csv").write_text("\n".join(subscriptions) + "\n")
-    made = registry.create(
-        org,
-        {
-            "integration_id": "books",
-            "integration_name": "Books",
-            "provider_name": "file",
-            "settings": {"path": str(tmp_path), "pattern": "*.csv"},
-            "sync_config": {"sync_frequency": 0},
-        },
-        by="test",
-        trusted_root=tmp_path,
-    )
-    run = runs.start(made)
-    while runs.run_now(run.pk):
-        pass
-    run.refresh_from_db()
-    assert run.status == "completed"
-    made.refresh_from_db()
+    made = exports.connect_folder(org, tmp_path, "Books")
+    assert exports.sync(made).status == "completed"
     return made
 
 
