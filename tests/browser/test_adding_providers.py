@@ -7,13 +7,16 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.conf import LazySettings
 from playwright.sync_api import Page, expect
 
+from churnguard.errors import AuthenticationError
 from integrations import connectors, runs
 from integrations.models import Integration, StreamState, SyncRun
 from tests import fakes
@@ -63,8 +66,14 @@ def values_for(fake: FakeProvider, url: str) -> dict[str, str]:
 
 
 def type_in(page: Page, values: dict[str, str]) -> None:
+    folded = page.locator("details.more:not([open]) > summary")
+    if folded.count():
+        folded.click()
     for name, value in values.items():
         field = page.locator(f"#id_field-{name}")
+        if not field.is_visible():
+            # Another way to sign in was chosen before.
+            continue
         if field.evaluate("node => node.tagName") == "SELECT":
             field.select_option(value)
         else:
@@ -74,7 +83,25 @@ def type_in(page: Page, values: dict[str, str]) -> None:
 def shoot(page: Page, name: str) -> None:
     """A picture for a person to look at, where CHURNGUARD_SHOTS names a folder."""
     if folder := os.environ.get("CHURNGUARD_SHOTS"):
-        page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
+        for theme, width in (("light", 1280), ("dark", 1280), ("light", 390)):
+            page.emulate_media(color_scheme=theme)
+            page.set_viewport_size({"width": width, "height": 800})
+            path = Path(folder) / f"{name}-{theme}-{width}.png"
+            page.screenshot(path=str(path), full_page=True)
+        page.set_viewport_size({"width": 1280, "height": 720})
+
+
+@contextmanager
+def refusing(name: str, fake: FakeProvider, provider: Any) -> Iterator[None]:
+    """A provider that takes our credentials no more; a database says so itself."""
+    if name not in ("postgresql", "mysql"):
+        provider.fail("reply", response=fake.unauthorized(), times=50)
+        yield
+        provider.faults.clear()
+        return
+    refusal = AuthenticationError("The server did not accept the user and password.")
+    with mock.patch.object(connectors.get(name), "read", side_effect=refusal):
+        yield
 
 
 @pytest.mark.parametrize("name", sorted(fakes.FAKES))
@@ -104,6 +131,8 @@ def test_a_provider_is_added_synced_mapped_and_reconnected(
 
         expect(page.get_by_text("Before you start")).to_be_visible()
         values = values_for(fake, provider.url)
+        if "auth_flow" in values:
+            type_in(page, {"auth_flow": values["auth_flow"]})
         page.get_by_role("button", name="Test connection").click()
         if any(field.required and field.default is None for field in cls.fields):
             # The browser itself says which fields are needed.
@@ -112,6 +141,8 @@ def test_a_provider_is_added_synced_mapped_and_reconnected(
         page.get_by_role("button", name="Test connection").click()
         expect(page.locator("#try")).to_contain_text("Connected to ", timeout=15_000)
         for field, value in values.items():
+            if not page.locator(f"#id_field-{field}").is_visible():
+                continue
             # What was typed is still there, secrets too: nothing is to be typed twice.
             assert page.locator(f"#id_field-{field}").input_value() == value
         if name == "rest":
@@ -155,15 +186,12 @@ def test_a_provider_is_added_synced_mapped_and_reconnected(
         )
         shoot(page, f"{name}-4-map")
 
-        if name in ("postgresql", "mysql"):
-            return
-        provider.fail("reply", response=fake.unauthorized(), times=50)
-        assert runs.run_now(runs.start(integration).pk)
+        with refusing(name, fake, provider):
+            assert runs.run_now(runs.start(integration).pk)
         page.goto(f"{address}/integrations/")
         expect(page.get_by_text("Action required").first).to_be_visible()
         shoot(page, f"{name}-5-refused")
         page.get_by_role("link", name="Reconnect").first.click()
-        provider.faults.clear()
         secret = next(f.name for f in cls.fields if f.secret and f.name in values)
         type_in(page, {secret: values[secret]})
         page.get_by_role("button", name="Save connection").click()
