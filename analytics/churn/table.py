@@ -1,4 +1,4 @@
-"""Reads a table of unknown origin: delimiter, compression, encoding, rows, columns.
+"""Reads a table of unknown origin: delimiter, header, rows, columns.
 
 Rows are bounded: above `MAX_CELLS` cells an even random sample of rows (fixed seed) is
 kept and the table says so. What a column means is decided in `columns`.
@@ -6,32 +6,22 @@ kept and the table says so. What a column means is decided in `columns`.
 
 from __future__ import annotations
 
-import bz2
 import csv
 import difflib
-import gzip
 import io
-import lzma
 import random
 import re
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
 
-import zstandard
-from zstandard import ZstdError
-
+from analytics.churn.unpacking import READ_ERRORS, SNIFF_BYTES, open_text
 from churnguard.errors import ConfigError
 
 MAX_CELLS = 8_000_000
-SNIFF_BYTES = 64 * 1024
 SNIFF_ROWS = 200
 DELIMITERS = ",;\t|"
-READ_ERRORS = (csv.Error, UnicodeError, EOFError, OSError, zlib.error, lzma.LZMAError,
-               ZstdError)  # fmt: skip
 SAMPLE_SEED = 20_260_101
 
 csv.field_size_limit(1 << 24)
@@ -108,20 +98,16 @@ def iter_rows(path: str | Path) -> Iterator[list[str]]:
     A line "sep=;" and title lines above the header are skipped.
     """
     file = Path(path)
-    with _open_text(file) as stream:
+    with open_text(file) as stream:
         try:
             sample = stream.read(SNIFF_BYTES)
         except READ_ERRORS as exc:
             raise ConfigError(f"{file.name} cannot be unpacked: {exc}.") from exc
     if not sample.strip():
         raise ConfigError(f"{file.name} is empty.")
-    if "\x00" in sample or sample.startswith(("PK\x03\x04", "PAR1", "%PDF")):
-        raise ConfigError(
-            f"{file.name} is not a text file with separated columns; save it as CSV."
-        )
     delimiter, title_rows = guess_layout(sample)
     # Opened anew, since not every packed stream can go back to its beginning.
-    with _open_text(file) as stream:
+    with open_text(file) as stream:
         reader = csv.reader(stream, delimiter=delimiter, skipinitialspace=True)
         try:
             filled = (row for row in reader if any(cell.strip() for cell in row))
@@ -142,8 +128,9 @@ def guess_delimiter(sample: str) -> str:
 def guess_layout(sample: str) -> tuple[str, int]:
     """The separator, and how many non-empty rows stand above the header.
 
-    The separator splits most rows into the same number of cells (> 1). A file with
-    one column has none; then a comma is as good as any.
+    The separator splits most rows into the same number of cells (> 1); blanks are one
+    where nothing else is and they split all rows alike. A file with one column has
+    none; then a comma is as good as any.
     """
     named = re.match(r"^\ufeff?sep=(.)\r?\n", sample)
     best, best_score = (",", 0), 0.0
@@ -160,12 +147,17 @@ def guess_layout(sample: str) -> tuple[str, int]:
             # Titles have fewer cells than the table; a ragged header has nearly all.
             titles = next(k for k, other in enumerate(widths) if other > width / 2)
             best, best_score = (delimiter, titles), score
+    if best_score == 0 and not named:
+        by_blanks = set(_widths(sample, " "))
+        return (" " if len(by_blanks) == 1 and by_blanks != {1} else ","), 0
     return (best[0], best[1] + 1) if named else best
 
 
 def _widths(sample: str, delimiter: str) -> list[int]:
     """Cells per non-empty row of the sample, quoted line breaks understood."""
-    reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
+    reader = csv.reader(
+        io.StringIO(sample, newline=""), delimiter=delimiter, skipinitialspace=True
+    )
     widths = []
     try:
         for row in reader:
@@ -177,83 +169,6 @@ def _widths(sample: str, delimiter: str) -> list[int]:
         pass
     # The sample may end inside a row.
     return widths[:-1] if len(widths) > 2 else widths
-
-
-def _open_text(file: Path) -> io.TextIOWrapper:
-    if not file.is_file():
-        raise ConfigError(f"There is no file {file}.")
-    try:
-        with file.open("rb") as plain:
-            magic = plain.read(6)
-        opener = next((o for m, o in OPENERS if magic.startswith(m)), _plain)
-        with opener(file) as probe:
-            head = probe.read(SNIFF_BYTES)
-        encoding = _guess_encoding(head)
-        # Bytes past the probe may still be odd: one bad letter must not end a file.
-        return io.TextIOWrapper(
-            opener(file), encoding=encoding, errors="replace", newline=""
-        )
-    except READ_ERRORS as exc:
-        raise ConfigError(f"{file.name} cannot be opened: {exc}.") from exc
-
-
-def _plain(file: Path) -> BinaryIO:
-    return file.open("rb")
-
-
-class _ZstdFile(io.RawIOBase):
-    """Unpacked bytes; a file cut short raises EOFError, as gzip does."""
-
-    def __init__(self, file: Path) -> None:
-        self._packed = file.open("rb")
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
-        self._ready = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._ready:
-            if self._frame.eof:
-                chunk = self._frame.unused_data or self._packed.read(SNIFF_BYTES)
-                if not chunk:
-                    return 0
-                self._frame = zstandard.ZstdDecompressor().decompressobj()
-            elif not (chunk := self._packed.read(SNIFF_BYTES)):
-                raise EOFError("the packed file ends too early")
-            self._ready = self._frame.decompress(chunk)
-        count = min(len(buffer), len(self._ready))
-        buffer[:count], self._ready = self._ready[:count], self._ready[count:]
-        return count
-
-    def close(self) -> None:
-        self._packed.close()
-        super().close()
-
-
-def _zstd(file: Path) -> BinaryIO:
-    return io.BufferedReader(_ZstdFile(file))
-
-
-OPENERS: tuple[tuple[bytes, Callable[[Path], Any]], ...] = (
-    (b"\x1f\x8b", gzip.GzipFile),
-    (b"\x28\xb5\x2f\xfd", _zstd),
-    (b"BZh", bz2.BZ2File),
-    (b"\xfd7zXZ\x00", lzma.LZMAFile),
-)
-"""First bytes of a packed file and how to unpack it, whatever its name."""
-
-
-def _guess_encoding(head: bytes) -> str:
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    try:
-        # The probe may end inside a letter, which is no fault of the encoding.
-        head[: max(len(head) - 4, 1)].decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        if exc.start < len(head) - 8:
-            return "cp1252"
-    return "utf-8-sig"
 
 
 def _unique_names(header: list[str]) -> list[str]:

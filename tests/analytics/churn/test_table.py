@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -309,3 +310,68 @@ def test_event_files_are_read_whatever_their_columns(tmp_path: Path) -> None:
     ]
     with pytest.raises(ConfigError, match="column who holds no readable times"):
         eventfile.read_events(_write(tmp_path, text), customer="when", time="who")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.parquet", b"PAR1" + bytes(99), "a.parquet is a Parquet file; save it as C"),
+        ("a.xls", b"\xd0\xcf\x11\xe0" + bytes(99), "an old Excel workbook"),
+        ("a.json", b'[ {"churn": 1} ]', "is JSON; save it as CSV"),
+        ("a.csv", b"<!DOCTYPE html><p>404", "a web page or XML"),
+        ("b.csv", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+        ("a.tar", b"x" * 257 + b"ustar" + bytes(99), "a tar archive; unpack it first"),
+        ("a.bin", bytes(range(64)), "is not a text file with separated columns"),
+    ],
+)
+def test_what_is_no_table_is_called_by_its_name(
+    tmp_path: Path, name: str, content: bytes, told: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigError, match=told):
+        table.read_table(tmp_path / name)
+
+
+def _archive(path: Path, members: dict[str, str]) -> Path:
+    with zipfile.ZipFile(path, "w") as packed:
+        for name, text in members.items():
+            packed.writestr(name, text)
+    return path
+
+
+def test_an_archive_of_one_table_is_opened(tmp_path: Path) -> None:
+    members = {"data/": "", "data/t.csv": "a,b\n1,2\n", "__MACOSX/data/._t.csv": "x"}
+    found = table.read_table(_archive(tmp_path / "t.zip", members))
+
+    assert found.columns == {"a": ["1"], "b": ["2"]}
+
+
+@pytest.mark.parametrize(
+    ("members", "told"),
+    [
+        ({"xl/workbook.xml": "<x/>"}, "is a spreadsheet; save its table as CSV"),
+        ({"a.csv": "a\n1", "b.csv": "b\n1"}, r"packs 2 files \(a.csv, b.csv\); unpack"),
+        ({}, "packs 0 files"),
+    ],
+)
+def test_other_archives_are_refused_with_a_reason(
+    tmp_path: Path, members: dict[str, str], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        table.read_table(_archive(tmp_path / "t.zip", members))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_two_bytes_a_letter_need_no_mark(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "t.csv").write_bytes("city,n\nZürich,1\nKöln,2\n".encode(encoding))
+
+    assert table.read_table(tmp_path / "t.csv").columns["city"] == ["Zürich", "Köln"]
+
+
+def test_blanks_separate_where_nothing_else_does(tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text("id  day   amount\n 1  19970101   11.77\n 2  19970112   12.00\n")
+    assert table.read_table(path).columns["amount"] == ["11.77", "12.00"]
+
+    path.write_text("name\nAnna Smith\nBob Lee\n")
+    assert table.read_table(path).columns == {"name": ["Anna Smith", "Bob Lee"]}
