@@ -141,9 +141,10 @@ def run(
         raise ConfigError("The horizon and the number of cutoffs must be at least 1.")
     # The last day may be cut off at noon; a window must end before it.
     last = log.last_day - horizon
+    months = min(cutoffs, log.span_days // 28 + 1)
     tests = [
         day
-        for day in monthly_cutoffs(last, cutoffs)
+        for day in (monthly_cutoffs(last, months) if last >= log.first_day else [])
         if train_cutoffs(log, day, horizon)
     ]
     if not tests:

@@ -91,6 +91,9 @@ def read_events(
     if amount is not None:
         wanted.append(names.index(find_name(names, amount)))
     customer, time = names[wanted[0]], names[wanted[1]]
+    if len(set(wanted)) < len(wanted):
+        listed = ", ".join(names[place] for place in wanted)
+        raise ConfigError(f"Customer, time and amount must be different, not {listed}.")
     probe = list(islice(rows, PROBE_ROWS))
     when = _time_reading(path, probe, wanted[1], time)
     money = NumberReading()

@@ -139,7 +139,9 @@ def date_reading(cells: Iterable[str]) -> DateReading | None:
     judges = _judges(cells)
     if not judges:
         return None
-    numbers = [read_number(cell, NumberReading()) for cell in judges]
+    # "12:30:00" can be read as a number, but names no day.
+    plain = (cell for cell in judges if ":" not in cell)
+    numbers = [read_number(cell, NumberReading()) for cell in plain]
     known = np.array([number for number in numbers if number is not None])
     if len(known) > 0.5 * len(judges):
         return DateReading(_number_form(known))

@@ -189,6 +189,8 @@ def _prepare(
     skip = {name}
     if identifier is not None:
         skip.add(find_name(table.names, identifier))
+        if skip == {name}:
+            raise ConfigError(f"The target {name} cannot be the identifier as well.")
     found = read_target(name, table.columns[name], positive)
     _check_enough(found.outcomes)
     everyone = len(found.rows) == table.row_count

@@ -28,6 +28,8 @@ POSITIVE = (
     | frozenset(
         ("not renewed", "non-renewed", "dropped", "defected", "former", "ended")
     )
+    | frozenset(("oui", "ja", "si", "sí", "sim", "tak", "evet"))
+    | frozenset(("vrai", "wahr", "verdadero", "verdadeiro", "vero"))
 )
 NEGATIVE = (
     frozenset(("0", "-1", "no", "n", "false", "f", "off", "stayed", "retained", "stay"))
@@ -37,11 +39,13 @@ NEGATIVE = (
     )
     | frozenset(("not_churned", "no_churn", "renewed", "alive", "open", "subscribed"))
     | frozenset(("retain", "remained", "not exited", "not left", "continuing", "kept"))
+    | frozenset(("non", "nein", "nee", "nej", "não", "nao", "nie", "hayır"))
+    | frozenset(("faux", "falsch", "falso"))
 )
 PLAIN_WORDS = frozenset(("1", "0", "yes", "no", "y", "n", "true", "false", "t", "f"))
 STAYING_NAME = re.compile(
-    r"^(?:is|has|was)?[_\W]*(?:customer[_\W]*)?(?:retained|retention|active|renewed|"
-    r"stayed|alive|subscribed|loyal|is_?active)$",
+    r"^(?:is|has|was|still)?[_\W]*(?:customer[_\W]*)?(?:retained|retention|active|"
+    r"renewed|renewal|stayed|alive|subscribed|subscriber|loyal|is_?active)$",
     re.IGNORECASE,
 )
 SHOWN = 8
@@ -167,10 +171,13 @@ def _guessed(
         return no, odd
     if yes and no:
         return yes, odd
-    if len(yes) == 1:
-        return yes, set()
-    if len(no) == 1:
-        return counts.keys() - no, set()
+    if len(yes) == 1 or len(no) == 1:
+        left = yes if len(yes) == 1 else set(counts.keys() - no)
+        told = _listed(sorted(left), counts, shown)
+        notes.append(
+            f"{told} of {name} counts as churned; say otherwise with --positive."
+        )
+        return left, set()
     rarer = min(counts, key=lambda form: (counts[form], form))
     notes.append(
         f"Neither value of {name} is a known word for leaving: the rarer one, "

@@ -255,3 +255,38 @@ def test_online_retail_reaches_its_target() -> None:
     assert len(made["cutoffs"]) == 7
     assert made["auc"] >= 0.79
     assert made["ece"] <= 0.06
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "args", "told"),
+    [
+        ("who,t", ["a,2024-01-01", "b,2024-02-01"], ["who", "who", "30"], "different"),
+        (
+            "who,t",
+            ["a,12:30:00", "b,13:30:00"],
+            ["who", "t", "30"],
+            "no readable times",
+        ),
+        ("who,t", ["a,2024-01-01", "b,2024-02-01"], ["who", "t", "99999999"], "spans"),
+    ],
+)
+def test_logs_that_make_no_sense_give_a_sentence(
+    tmp_path: Path, header: str, rows: list[str], args: list[str], told: str
+) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join([header, *rows]))
+    customer, time, horizon = args
+    with pytest.raises(CommandError, match=told):
+        call_command(
+            "evaluate_churn", "--events", str(path), "--customer", customer,
+            "--time", time, "--horizon-days", horizon,
+        )  # fmt: skip
+
+
+def test_the_target_is_no_identifier(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("x,left\n1,yes\n2,no\n")
+    with pytest.raises(CommandError, match="left cannot be the identifier"):
+        call_command(
+            "evaluate_churn", "--static", str(path), "--target", "left", "--id", "LEFT"
+        )
