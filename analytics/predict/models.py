@@ -116,15 +116,18 @@ class ModelVersion(models.Model):
 class Prediction(models.Model):
     """One customer's probability at one cutoff by one model, with its reasons.
 
-    reasons: list of [feature, group, effect in log-odds, value, usual value].
+    reasons: list of [feature, group, effect in log-odds, value, usual value]. Of the
+    foreign keys the database checks the customer's alone, as in `HealthScore`.
     """
 
     id = models.BigAutoField(primary_key=True)
     organization = models.ForeignKey(
-        Organization, on_delete=models.CASCADE, db_index=False
+        Organization, on_delete=models.CASCADE, db_index=False, db_constraint=False
     )
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, db_index=False)
-    model = models.ForeignKey(ModelVersion, on_delete=models.CASCADE)
+    model = models.ForeignKey(
+        ModelVersion, on_delete=models.CASCADE, db_constraint=False
+    )
     cutoff = models.DateField()
     probability = models.FloatField()
     base_log_odds = models.FloatField()
