@@ -171,30 +171,35 @@ def quick_emptying() -> Iterator[None]:
     from django.db import connection
     from django.test import TransactionTestCase
 
+    kept = {"django_migrations", "django_content_type", "auth_permission"}
+    # A test may have broken Django's own connection, so this one is apart from it. It
+    # stays open: a new one has to learn all tables again.
+    cleaner: list[psycopg.Connection[Any]] = []
+
     def empty(self: TransactionTestCase) -> None:
-        kept = {"django_migrations", "django_content_type", "auth_permission"}
         names = connection.introspection.django_table_names(
             only_existing=True, include_views=False
         )
         tables = sorted({*names, "cg_usage_event", "cg_event_key"} - kept)
-        deletes = "; ".join(f'DELETE FROM "{name}"' for name in tables)
-        # A test may have broken Django's own connection, so this one is apart from it.
         given = connection.get_connection_params()
-        where = {key: given[key] for key in ("host", "user", "dbname") if key in given}
         connection.close()
-        with psycopg.connect(**where, autocommit=True) as conn:
-            conn.execute("SET session_replication_role = replica")
-            cursor = conn.execute(deletes)
-            for name in tables:
-                if cursor.rowcount > _MANY_ROWS:
-                    # Dead rows in this number would slow down every test after it.
-                    conn.execute(f'TRUNCATE "{name}" CASCADE')
-                cursor.nextset()
+        if not cleaner or not _is_alive(cleaner[0]):
+            where = {key: given[key] for key in ("host", "user", "dbname")}
+            cleaner[:] = [psycopg.connect(**where, autocommit=True)]
+            cleaner[0].execute("SET session_replication_role = replica")
+        cursor = cleaner[0].execute("; ".join(f'DELETE FROM "{n}"' for n in tables))
+        for name in tables:
+            if cursor.rowcount > _MANY_ROWS:
+                # Dead rows in this number would slow down every test after it.
+                cleaner[0].execute(f'TRUNCATE "{name}" CASCADE')
+            cursor.nextset()
 
     patch = pytest.MonkeyPatch()
     patch.setattr(TransactionTestCase, "_fixture_teardown", empty)
     yield
     patch.undo()
+    for conn in cleaner:
+        conn.close()
 
 
 @pytest.fixture(scope="session")
@@ -271,6 +276,14 @@ def api() -> Callable[..., APIClient]:
         return client
 
     return make
+
+
+def _is_alive(conn: psycopg.Connection[Any]) -> bool:
+    try:
+        conn.execute("SELECT 1")
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def _require_local(family: int, address: Any) -> None:

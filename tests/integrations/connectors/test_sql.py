@@ -17,26 +17,10 @@ from integrations import runs
 from integrations.connectors.base import ReadRequest
 from integrations.models import RunStream, StreamState
 from tests.fakes.base import CANARY
-from tests.fakes.sql import MysqlFake, PostgresqlFake
+from tests.fakes.sql import MysqlFake
 from tests.integrations.connectors.proxy import CuttingProxy
-from tests.integrations.connectors.sql_source import ALLOWED, Source, ids_of, serve
+from tests.integrations.connectors.sql_source import ALLOWED, Source, ids_of
 from tests.integrations.contract import Bench, connect
-
-
-@pytest.fixture
-def postgresql() -> Iterator[Source]:
-    yield from serve(PostgresqlFake())
-
-
-@pytest.fixture
-def mysql() -> Iterator[Source]:
-    yield from serve(MysqlFake())
-
-
-@pytest.fixture(params=[PostgresqlFake, MysqlFake], ids=["postgresql", "mysql"])
-def source(request: pytest.FixtureRequest) -> Iterator[Source]:
-    yield from serve(request.param())
-
 
 # --- sessions and refusals ----------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,24 +9,7 @@ import pytest
 from churnguard.errors import ConfigError
 from integrations.connectors.sql.base import Table, key_of
 from integrations.connectors.sql.values import exact_number
-from tests.fakes.sql import MysqlFake, PostgresqlFake
-from tests.integrations.connectors.sql_source import NOW, Source, ids_of, serve
-
-
-@pytest.fixture
-def postgresql() -> Iterator[Source]:
-    yield from serve(PostgresqlFake())
-
-
-@pytest.fixture
-def mysql() -> Iterator[Source]:
-    yield from serve(MysqlFake())
-
-
-@pytest.fixture(params=[PostgresqlFake, MysqlFake], ids=["postgresql", "mysql"])
-def source(request: pytest.FixtureRequest) -> Iterator[Source]:
-    yield from serve(request.param())
-
+from tests.integrations.connectors.sql_source import NOW, Source, ids_of
 
 # --- values -------------------------------------------------------------------
 
