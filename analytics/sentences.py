@@ -52,6 +52,18 @@ def _n(value: float | None, unit: str, *, digits: int = 0) -> str:
     return f"{text} {unit}{'' if number == 1 else 's'}"
 
 
+def _some(value: float | None, unit: str) -> str:
+    """As `_n`, but "No ticket" for none; for the beginning of a sentence."""
+    return f"No {unit}" if value == 0 else _n(value, unit)
+
+
+def _ago(days: float | None) -> str:
+    """Whole days, as the date beside it is told: 55.6 are 55."""
+    if days is None:
+        return "on an unknown day"
+    return f"{_n(int(days), 'day')} ago" if days >= 1 else "today"
+
+
 _GONE_DAYS = 27
 """Silent for so long scores 0, habit or not."""
 
@@ -73,8 +85,8 @@ def _recency(a: float | None, b: float | None) -> str:
     if a is None:
         return "No use on record."
     if b is None:
-        return f"Last used {_n(a, 'day')} ago; {_no_habit(a < _GONE_DAYS)}."
-    return f"Last used {_n(a, 'day')} ago; the usual gap is {_n(b, 'day', digits=1)}."
+        return f"Last used {_ago(a)}; {_no_habit(a < _GONE_DAYS)}."
+    return f"Last used {_ago(a)}; the usual gap is {_n(b, 'day', digits=1)}."
 
 
 def _plan(a: float | None, b: float | None) -> str:
@@ -94,34 +106,37 @@ def _renewal(a: float | None, b: float | None) -> str:
 
 
 def _tickets(a: float | None, b: float | None) -> str:
-    return f"{_n(a, 'ticket')} in 28 days; usual are {_n(b, 'ticket', digits=1)}."
+    return f"{_some(a, 'ticket')} in 28 days; usual are {_n(b, 'ticket', digits=1)}."
 
 
 def _champion(a: float | None, b: float | None) -> str:
-    ago = f"{_n(a, 'day')} ago"
     if not b:
-        return f"The last champion was removed from its source {ago}."
+        return f"The last champion was removed from its source {_ago(a)}."
     who = "The champion" if b == 1 else f"The more active of {int(b)} champions"
-    return f"{who} was last active {ago}."
+    return f"{who} was last active {_ago(a)}."
 
 
 _SENTENCES: dict[str, Callable[[float | None, float | None], str]] = {
     "active_days": _active_days,
     "recency_gap": _recency,
-    "seats_used": lambda a, b: f"{_n(a, 'user')} active in 28 days on {_n(b, 'seat')}.",
+    "seats_used": lambda a, b: (
+        f"{_some(a, 'user')} active in 28 days on {_n(b, 'seat')}."
+    ),
     "feature_breadth": lambda a, b: (
-        f"Uses {_n(a, 'feature')} of the {_n(b, 'feature')} it had adopted."
+        f"Uses {int(a or 0)} of the {_n(b, 'feature')} it had adopted."
     ),
     "past_due": lambda a, b: (
-        f"The oldest open invoice is {_n(a, 'day')} past due."
+        f"The oldest open invoice is {_n(int(a), 'day')} past due."
         if a
         else "No invoice is past due."
     ),
-    "failed_payments": lambda a, b: f"{_n(a, 'failed payment')} in 90 days.",
+    "failed_payments": lambda a, b: f"{_some(a, 'failed payment')} in 90 days.",
     "plan_change": _plan,
     "renewal": _renewal,
-    "urgent_open": lambda a, b: f"{_n(a, 'urgent ticket')} open.",
-    "reopen_rate": lambda a, b: f"{_n(a, 'ticket')} of {int(b or 0)} were reopened.",
+    "urgent_open": lambda a, b: f"{_some(a, 'open urgent ticket')}.",
+    "reopen_rate": lambda a, b: (
+        f"{int(a or 0)} of {_n(b, 'ticket')} in 90 days reopened."
+    ),
     "first_reply": lambda a, b: (
         f"The median first reply took {_n(a, 'hour', digits=1)} over 90 days."
     ),
@@ -130,12 +145,12 @@ _SENTENCES: dict[str, Callable[[float | None, float | None], str]] = {
     ),
     "ticket_volume": _tickets,
     "ticket_silence": _tickets,
-    "last_contact": lambda a, b: f"The last two-way contact was {_n(a, 'day')} ago.",
+    "last_contact": lambda a, b: f"The last two-way contact was {_ago(a)}.",
     "replies": lambda a, b: (
         f"{int(a or 0)} of the last {_n(b, 'e-mail')} to it got an answer."
     ),
     "campaigns": lambda a, b: (
-        f"{_n(a, 'response')} to {_n(b, 'campaign e-mail')} in 90 days."
+        f"{_some(a, 'response')} to {_n(b, 'campaign e-mail')} in 90 days."
     ),
     "champion": _champion,
     "csat": lambda a, b: f"CSAT is {a or 0:.0f} % over {_n(b, 'answer')} in 180 days.",

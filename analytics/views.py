@@ -229,7 +229,7 @@ def _trend_chart(trend: dict[str, Any]) -> dict[str, Any]:
     if len(trend["series"]) > 1:
         lines += [
             {"label": item["event"], "values": item["values"]}
-            for item in trend["series"][:4]
+            for item in trend["series"][:3]
         ]
     return {"x": at if trend["total"] else [], "series": lines, "unit": "events"}
 

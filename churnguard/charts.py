@@ -31,7 +31,8 @@ def table_rows(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def summarize(data: Mapping[str, Any]) -> str:
-    """`Min 12, average 48, max 81 records; rising.` for the first series.
+    """`Min 12, average 48, max 81 records; rising.` for the first series, named where
+    there are more.
 
     Rising or falling is a change over 5 % between the means of the two halves.
     """
@@ -46,7 +47,8 @@ def summarize(data: Mapping[str, Any]) -> str:
     trend = "rising" if change > 0.05 else "falling" if change < -0.05 else "steady"
     mean = round(sum(values) / len(values), 1)
     unit = f" {data['unit']}" if data.get("unit") else ""
+    least = f"{series[0]['label']}: min" if len(series) > 1 else "Min"
     return (
-        f"Min {formats.compact(min(values))}, average {formats.compact(mean)}, "
+        f"{least} {formats.compact(min(values))}, average {formats.compact(mean)}, "
         f"max {formats.compact(max(values))}{unit}; {trend}."
     )

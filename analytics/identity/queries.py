@@ -57,6 +57,10 @@ class Pair:
     first: CustomerSource | Contact
     second: CustomerSource | Contact
 
+    @property
+    def identities(self) -> tuple[CustomerSource | Contact, ...]:
+        return self.first, self.second
+
 
 @dataclass(frozen=True, slots=True)
 class Belonging:

@@ -21,8 +21,8 @@ from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
 
 _REVIEWS = 20
-_SHOWN = 50
-"""Suggestions shown of each kind."""
+_SHOWN = 10
+"""Suggestions shown of each kind, unless all are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ def identity(request: HttpRequest) -> HttpResponse:
         )
     except ConfigError:
         return redirect("identity")
+    shown = suggestions.MOST if request.GET.get("all") else _SHOWN
     found = {level: suggestions.current(organization, now, level) for level in LEVELS}
     return render(
         request,
@@ -71,7 +72,7 @@ def identity(request: HttpRequest) -> HttpResponse:
                     title,
                     found[level].at,
                     len(found[level].items),
-                    queries.pairs(organization, found[level].first(_SHOWN), level),
+                    queries.pairs(organization, found[level].first(shown), level),
                 )
                 for key, title, level in (
                     ("suggestions", "Accounts that look alike", CUSTOMERS),

@@ -79,7 +79,7 @@ def _now(noun: str, unit: str = "") -> _Say:
         def text(x: float) -> str:
             return f"{_n(x)}{unit}"
 
-        return f"{noun} {text(value)} on {_day(cutoff)}{_usual(text, usual)}."
+        return f"{noun} {text(value)} as of {_day(cutoff)}{_usual(text, usual)}."
 
     return say
 

@@ -73,7 +73,7 @@ function options(data, width, height, figure) {
     scales: { y: { range: (_, low, high) => range(low, high, data) } },
     axes: [
       { ...axis, space: 64, values: timeLabels },
-      { ...axis, size: 46, values: (_, values) => values.map(compact) },
+      { ...axis, size: 46, incrs: steps(data), values: (_, values) => values.map(compact) },
     ],
     series: [{}, ...lines],
   };
@@ -94,6 +94,14 @@ function range(low, high, data) {
   const floor = data.from_zero === false ? low : Math.min(0, low);
   const top = high === floor ? floor + 1 : high + (high - floor) * 0.08;
   return [floor, top];
+}
+
+// Of what is counted there is no half.
+function steps(data) {
+  const isCount = data.series.every((line) =>
+    line.values.every((value) => value === null || Number.isInteger(value)));
+  const powers = Array.from({ length: 12 }, (_, power) => 10 ** power);
+  return isCount ? powers.flatMap((power) => [power, 2 * power, 5 * power]) : undefined;
 }
 
 function fade(value) {

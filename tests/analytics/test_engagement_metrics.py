@@ -52,7 +52,7 @@ def ask(ref: CustomerSource, *days_ago: float) -> None:
     ("older", "recent", "expected", "sentence"),
     [
         # 15 in 90 days are 4.667 in 28: 0, 1 and 3 of them.
-        (15, 0, 0.0, "0 tickets in 28 days; usual are 4.7 tickets."),
+        (15, 0, 0.0, "No ticket in 28 days; usual are 4.7 tickets."),
         (15, 1, 51.43, "1 ticket in 28 days; usual are 4.7 tickets."),
         (15, 2, 88.57, "2 tickets in 28 days; usual are 4.7 tickets."),
         (15, 3, 100.0, "3 tickets in 28 days; usual are 4.7 tickets."),
@@ -306,3 +306,24 @@ def test_a_definition_saved_before_scores_as_it_did(
     )
     assert answer.status_code == 200, answer.content
     assert not metrics_of(score(ref, NOW + timedelta(seconds=2))) & NEW
+
+
+def test_sentences_count_whole_days_and_say_no_for_none(ref: CustomerSource) -> None:
+    use(ref, list(range(118)))
+    Conversation.objects.create(
+        **entity(ref, "c"), direction="in", started_at=ago(55.6)
+    )  # fmt: skip
+    ask(ref, 40)
+
+    found = score(ref)
+
+    told = {
+        name: line(found, name).sentence
+        for name in ("last_contact", "recency_gap", "urgent_open", "reopen_rate")
+        if name in metrics_of(found)
+    }
+    assert told == {
+        "last_contact": "The last two-way contact was 55 days ago.",
+        "recency_gap": "Last used today; the usual gap is 1 day.",
+        "urgent_open": "No open urgent ticket.",
+    }

@@ -182,6 +182,21 @@ def test_a_chart_brings_its_words_and_its_table() -> None:
     assert "Events </script>" not in html
 
 
+def test_the_words_of_a_chart_name_the_line_they_are_about() -> None:
+    data = {
+        "x": [1_795_132_800, 1_795_136_400],
+        "series": [
+            {"label": "New", "values": [1, 1]},
+            {"label": "Returning", "values": [40, 80]},
+        ],
+        "unit": "users",
+    }
+
+    html = render('{% chart "usage" "Usage" data %}', data=data)
+
+    assert "New: min 1, average 1, max 1 users; steady." in html
+
+
 def test_a_long_chart_table_says_what_it_leaves_out() -> None:
     table = charts.table_rows(
         {"x": list(range(205)), "series": [{"values": list(range(205))}]}
@@ -218,7 +233,7 @@ def test_the_ledger_adds_up_on_the_page() -> None:
 
     figures = [
         float(cell.replace("\u2212", "-"))
-        for cell in re.findall(r'<td class="num">([^<]+)</td>', html)
+        for cell in re.findall(r'<td class="num[^"]*">([^<]+)</td>', html)
     ]
     start, component, reason, score = figures
     assert start + component == score

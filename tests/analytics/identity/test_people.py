@@ -346,7 +346,7 @@ def test_the_pages_show_people_and_take_decisions(
     customer = contact("crm", "003").customer_source.customer
     page = client.get(f"/customers/{customer.public_id}/").content.decode()
     assert f'href="/people/{ann.public_id}/"' in page
-    assert "invoices of billing" in page
+    assert "account address in billing" in page
     assert "1 more uses the product without a contact" in page
     assert "Only crm says it." in page
 
