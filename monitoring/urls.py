@@ -1,12 +1,14 @@
 """Addresses of the monitoring app: probes, metrics, the dashboard APIs."""
 
-from django.urls import include, path
+from django.urls import include, path, re_path
 
 from monitoring import admin_api, api, views
 from monitoring.metrics import metrics
 
 urlpatterns = [
     path("", views.overview, name="overview"),
+    # The specification's address of the same page.
+    re_path(r"^dashboard/?$", views.overview, name="dashboard"),
     path("webhooks/health", api.LiveView.as_view(), name="health-live"),
     path("api/dashboard/health", api.ReadyView.as_view(), name="health-ready"),
     path("api/dashboard/alerts", api.NoticesView.as_view(), name="api-alerts"),
