@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 _MANY_ROWS = 2_000
+_FAST = "not slow and not bench"
 
 
 class NetworkBlockedError(RuntimeError):
@@ -37,7 +38,27 @@ def pytest_configure(config: pytest.Config) -> None:
     """Leave slow tests and benches to those who ask for them by -m or by `::` name."""
     by_name = any("::" in arg for arg in config.args)
     if not config.getoption("-m") and not by_name:
-        config.option.markexpr = "not slow and not bench"
+        config.option.markexpr = _FAST
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Choose how many examples property tests draw, before their modules are read."""
+    from hypothesis import settings
+
+    from tests import examples
+
+    is_fast = session.config.option.markexpr == _FAST
+    settings.load_profile(examples.FAST if is_fast else examples.SLOW)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Property tests are in both lanes."""
+    from hypothesis import is_hypothesis_test
+
+    if item.config.option.markexpr == "slow" and is_hypothesis_test(
+        getattr(item, "obj", None)
+    ):
+        item.add_marker("slow")
 
 
 @pytest.hookimpl(trylast=True)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from analytics.identity.keys import company_domain, mailbox
 from analytics.identity.partition import Identity, Partition, partition
+from tests import examples
 
 
 def one(pk: int, source: str, external_id: str, **more: object) -> Identity:
@@ -49,6 +50,19 @@ def test_company_domain(text: str | None, domain: str | None) -> None:
 )
 def test_mailbox(text: str, address: str | None) -> None:
     assert mailbox(text) == address
+
+
+@pytest.mark.parametrize(("accounts", "reviews"), [(1, 0), (2, 1), (3, 1), (4, 0)])
+def test_a_domain_of_many_accounts_names_nobody_and_asks_nothing(
+    accounts: int, reviews: int
+) -> None:
+    rows = [one(n, "crm", f"{n}", domain="agency.example") for n in range(accounts)]
+    rows.append(one(9, "web", "w", domain="agency.example"))
+
+    found = partition(rows)
+
+    assert len(found.conflicts) == reviews
+    assert len(sets(found)) == (1 if accounts == 1 else accounts + 1)
 
 
 def test_a_foreign_id_links_by_source_name_and_by_kind() -> None:
@@ -143,7 +157,7 @@ IDENTITIES = st.lists(
 
 
 @given(IDENTITIES, st.randoms(use_true_random=False))
-@settings(max_examples=200)
+@settings(max_examples=examples.out_of(200))
 def test_every_order_gives_the_same_entities(
     raw: list[tuple[str, str, str, str, list[tuple[str, str]]]], dice: random.Random
 ) -> None:

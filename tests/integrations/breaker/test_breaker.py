@@ -31,6 +31,7 @@ from integrations.breaker import (
     before_call,
 )
 from integrations.http import RetryPolicy
+from tests import examples
 from tests.integrations.http.door import Provider, make_client
 
 HOST = "api.example.com"
@@ -108,7 +109,7 @@ class BreakerMachine(RuleBasedStateMachine):
 
 
 BreakerMachine.TestCase.settings = settings(
-    max_examples=200, stateful_step_count=40, deadline=None
+    max_examples=examples.out_of(200), stateful_step_count=40, deadline=None
 )
 TestBreakerMachine = BreakerMachine.TestCase
 

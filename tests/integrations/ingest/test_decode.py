@@ -18,6 +18,7 @@ from integrations.ingest.answers import IngestError
 from integrations.ingest.body import BodyReader
 from integrations.ingest.decode import Decoded, decode
 from integrations.load import PreparedEvent
+from tests import examples
 from tests.integrations.ingest.conftest import Door
 
 DEEP = b'{"event":"x","properties":' + b"[" * 3000 + b"]" * 3000 + b"}"
@@ -70,7 +71,7 @@ def _decode(body: bytes, ndjson: bool) -> Decoded | IngestError:
         return error
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples.out_of(400), deadline=None)
 @given(body=bodies, ndjson=st.booleans())
 @example(body=b'{"event":"x","properties":{"a":1e999}}', ndjson=False)
 @example(body=DEEP, ndjson=False)
@@ -88,7 +89,7 @@ def test_every_record_of_a_body_is_accounted_for(body: bytes, ndjson: bool) -> N
 
 
 @settings(
-    max_examples=60,
+    max_examples=examples.out_of(60),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

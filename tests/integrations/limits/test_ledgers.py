@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from integrations.limits import Window
 from integrations.limits_ledger import LocalLedger, RedisLedger, Request
+from tests import examples
 from tests.integrations.limits.fleet import Clock
 
 STEPS = st.lists(
@@ -21,7 +22,7 @@ STEPS = st.lists(
 
 @settings(
     deadline=None,
-    max_examples=60,
+    max_examples=examples.out_of(60),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(steps=STEPS)
@@ -52,7 +53,7 @@ def test_both_ledgers_decide_alike(shared, steps):
         assert len(set(answers)) <= 1
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples.out_of(60))
 @given(
     gaps=st.lists(st.integers(0, 3000), min_size=1, max_size=120),
     limit=st.integers(1, 12),

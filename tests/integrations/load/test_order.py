@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from churnguard.models import CustomerSource, Organization, Ticket
 from churnguard.records import CustomerRecord, TicketRecord
 from integrations import load
+from tests import examples
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -41,7 +42,7 @@ def histories(draw: st.DrawFn) -> list[tuple[int | None, int, bool]]:
 
 @pytest.mark.django_db
 @settings(
-    max_examples=40,
+    max_examples=examples.out_of(40),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -63,7 +64,7 @@ def test_order_of_arrival_never_changes_the_row(
 
 @pytest.mark.django_db
 @settings(
-    max_examples=25,
+    max_examples=examples.out_of(25),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
