@@ -67,7 +67,9 @@ class SplineBasis:
 
     def transform(self, features: FloatArray) -> FloatArray:
         """Standardised columns (n, k), those of bends made smaller by roughness."""
-        design = (self._expand(features) - self.means) / self.scales
+        design = self._expand(features)
+        design -= self.means
+        design /= self.scales
         # A column smaller by sqrt(r) needs a weight larger by it: r times the penalty.
         design[:, self.curved] /= np.sqrt(self.roughness)
         return design
@@ -153,19 +155,22 @@ def fit_ridge(
     else:
         rate = np.clip(np.average(outcomes, weights=weights), 1e-4, 1 - 1e-4)
         point[width] = np.log(rate / (1 - rate))
-    value = _loss(full, outcomes, weights, point, target, penalty)
+    log_odds = full @ point
+    value = _loss(log_odds, outcomes, weights, point, target, penalty)
     for _ in range(NEWTON_STEPS):
-        fitted = expit(full @ point)
+        fitted = expit(log_odds)
         gradient = full.T @ (weights * (fitted - outcomes)) + penalty * (point - target)
         curvature = weights * np.maximum(fitted * (1 - fitted), 1e-9)
-        narrow = curvature.astype(rough.dtype)
-        hessian = ((rough.T * narrow) @ rough).astype(np.float64)
+        # The product of a matrix with itself takes half the time of any other.
+        scaled = rough * np.sqrt(curvature).astype(rough.dtype)[:, None]
+        hessian = (scaled.T @ scaled).astype(np.float64)
         hessian[np.diag_indices_from(hessian)] += penalty
         step = cho_solve(cho_factor(hessian), gradient)
         size = 1.0
         while True:
             candidate = point - size * step
-            after = _loss(full, outcomes, weights, candidate, target, penalty)
+            log_odds = full @ candidate
+            after = _loss(log_odds, outcomes, weights, candidate, target, penalty)
             if after <= value + 1e-12 or size < 1e-4:
                 break
             size /= 2
@@ -176,14 +181,13 @@ def fit_ridge(
 
 
 def _loss(
-    full: FloatArray,
+    log_odds: FloatArray,
     outcomes: FloatArray,
     weights: FloatArray,
     point: FloatArray,
     target: FloatArray,
     penalty: FloatArray,
 ) -> float:
-    log_odds = full @ point
     fit = weights @ (np.logaddexp(0.0, log_odds) - outcomes * log_odds)
     return float(fit + 0.5 * penalty @ (point - target) ** 2)
 

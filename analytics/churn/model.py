@@ -33,10 +33,17 @@ SMALL_SAMPLE_STRENGTH = 100.0
 INNER_FOLDS = 5
 BAGS = 4
 RACE_FOLDS = 2
+LOST_BY = 2.0
+"""Standard errors behind the rival after which an ensemble is given up."""
+LOST_EARLY_BY = 3.0
+"""The same after the first fold."""
 RACE_ROWS = 60_000
+LARGE_RACE_ROWS = 30_000
+"""The same in a table of more than `MOST_CELLS`."""
 MANY_CELLS = 1_500_000
-"""Larger tables need fewer held-out folds and fewer seeds for the same certainty."""
+"""Larger tables need two held-out folds and two seeds for the same certainty."""
 MOST_CELLS = 4_000_000
+"""Larger ones need one of each."""
 
 
 class Member(Protocol):
@@ -278,8 +285,8 @@ def _blended(
 ) -> ChurnModel:
     if folds is None:
         folds = stratified_folds(y, count=INNER_FOLDS, seed=seed)
-        folds = folds[:2] if x.size > MANY_CELLS else folds
-    bags = 1 if x.size > MOST_CELLS else min(bags, 2) if x.size > MANY_CELLS else bags
+        folds = folds[: _enough(x, INNER_FOLDS)]
+    bags = _enough(x, bags)
     rows = np.concatenate([held for _, held in folds])
     parts = ridges.parts(x, y, prior, folds, groups)
     found = ridges.choose(parts)
@@ -330,6 +337,12 @@ def _blended(
     return model
 
 
+def _enough(x: FloatArray, usual: int) -> int:
+    """How many held-out folds or seeds a table of this size needs."""
+    most = 1 if x.size > MOST_CELLS else 2 if x.size > MANY_CELLS else usual
+    return min(usual, most)
+
+
 def _trees_held_out(
     x: FloatArray,
     y: FloatArray,
@@ -340,17 +353,22 @@ def _trees_held_out(
 ) -> FloatArray | None:
     """Held-out log-odds in fold order; None once it has clearly lost to the rival."""
     blocks: list[FloatArray] = []
+    most = LARGE_RACE_ROWS if x.size > MOST_CELLS else RACE_ROWS
     for number, (train, held) in enumerate(folds, start=1):
-        train = train[trees.sample_rows(len(train), RACE_ROWS, seed=seed)]
+        train = train[trees.sample_rows(len(train), most, seed=seed)]
         forest = trees.grow(shape, x[train], y[train], seed=seed, bags=1)
         blocks.append(forest.log_odds(x[held]))
-        if rival is not None and number == RACE_FOLDS < len(folds):
+        if rival is not None and number <= RACE_FOLDS < len(folds):
             so_far = np.concatenate([held for _, held in folds[:number]])
-            if _clearly_worse(np.concatenate(blocks), rival[: len(so_far)], y[so_far]):
+            behind = _errors_behind(
+                np.concatenate(blocks), rival[: len(so_far)], y[so_far]
+            )
+            if behind > (LOST_BY if number == RACE_FOLDS else LOST_EARLY_BY):
                 return None
     return np.concatenate(blocks)
 
 
-def _clearly_worse(mine: FloatArray, rival: FloatArray, y: FloatArray) -> bool:
+def _errors_behind(mine: FloatArray, rival: FloatArray, y: FloatArray) -> float:
+    """By how many standard errors the log-loss is above the rival's."""
     gap = np.logaddexp(0, mine) - np.logaddexp(0, rival) - y * (mine - rival)
-    return bool(gap.mean() > 2 * gap.std() / np.sqrt(len(gap)))
+    return float(gap.mean() * np.sqrt(len(gap)) / max(gap.std(), 1e-300))

@@ -21,7 +21,7 @@ STRENGTHS = (3000.0, 1000.0, 300.0, 100.0, 30.0, 10.0, 3.0)
 """Tried from strong to weak, until held-out log-loss has risen twice."""
 ROUGHNESSES = (1.0, 10.0, 100.0)
 MAX_ROWS = 60_000
-MOST_BENT = 120
+MOST_BENT = 60
 """Features with bends, those that go with the outcome best; the rest stay straight."""
 MOST_FEATURES = 500
 CHOOSE_ROWS = 20_000
@@ -278,11 +278,17 @@ def _screen(x: FloatArray, y: FloatArray) -> tuple[IntArray, NDArray[np.bool_] |
     """Which features to use and which of them may bend; all of a table of usual width.
 
     Ranked by how well the value, or its distance from the mean, goes with the outcome.
+    Features of two values cannot bend and take no place from those that can.
     """
     width = x.shape[1]
     if width <= MOST_BENT:
         return np.arange(width), None
     known = np.isfinite(x)
+    low = np.where(known, x, np.inf).min(axis=0)
+    high = np.where(known, x, -np.inf).max(axis=0)
+    can_bend = (known & (x > low) & (x < high)).any(axis=0)
+    if width <= MOST_FEATURES and can_bend.sum() <= MOST_BENT:
+        return np.arange(width), None
     count = np.maximum(known.sum(axis=0), 1)
     z = np.where(known, x, 0.0)
     z = np.where(known, z - z.sum(axis=0) / count, 0.0)
@@ -292,7 +298,7 @@ def _screen(x: FloatArray, y: FloatArray) -> tuple[IntArray, NDArray[np.bool_] |
     pull = np.maximum(pull, np.abs(left @ known))
     order = np.argsort(-pull, kind="stable")
     columns = np.sort(order[:MOST_FEATURES])
-    return columns, np.isin(columns, order[:MOST_BENT])
+    return columns, np.isin(columns, order[can_bend[order]][:MOST_BENT])
 
 
 def _design_prior(

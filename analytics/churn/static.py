@@ -21,6 +21,9 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 OUTER_FOLDS = 5
+LARGE_CELLS = 2_000_000
+LARGE_BESIDE = 2
+"""Folds of a larger table at the same time: each takes one to two gigabytes."""
 FEWEST_PER_CLASS = 20
 FIGURES = (
     "auc",
@@ -107,7 +110,9 @@ def evaluate_cross_validated(
             seed,
         )
 
-    for (_, held), part in zip(folds, forks.each(test, folds), strict=True):
+    most = LARGE_BESIDE if _is_large(ready) else forks.MOST_PROCESSES
+    parts = forks.each(test, folds, most=most)
+    for (_, held), part in zip(folds, parts, strict=True):
         held_out[held] = part.probabilities
         for name, reason in part.dropped.items():
             dropped.setdefault(name, []).append(reason)
@@ -272,6 +277,10 @@ def _owners(
         if distinct >= 20 * OUTER_FOLDS:
             return codes.astype(np.int64)
     return None
+
+
+def _is_large(ready: _Prepared) -> bool:
+    return len(ready.target.outcomes) * len(ready.columns) > LARGE_CELLS
 
 
 def _per_fold(dropped: dict[str, list[str]]) -> dict[str, str]:

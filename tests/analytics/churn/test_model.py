@@ -293,3 +293,41 @@ def test_customers_who_leave_without_a_sign_do_not_spoil_the_probabilities() -> 
     plain = model.member_log_odds(fitted, new) @ fitted.weights + fitted.intercept
     straight = metrics.log_loss(truth, fitted.probabilities(new))
     assert straight < metrics.log_loss(truth, expit(plain))
+
+
+def test_features_of_two_values_leave_the_bends_to_others() -> None:
+    random = np.random.default_rng(12)
+    flags = (random.random((300, 90)) < 0.5).astype(float)
+    x = np.hstack([flags, random.normal(size=(300, 3))])
+    y = (random.random(300) < expit(3 * x[:, 0] + x[:, 91] ** 2 - 2)).astype(float)
+    fitted = ridges.fit(ridges.Choice(300.0, 1.0), x, y, [0.0] * 93, None)
+
+    assert fitted.basis.bent is None
+    wide = np.hstack([x, random.normal(size=(300, 60))])
+    fitted = ridges.fit(ridges.Choice(300.0, 1.0), wide, y, [0.0] * 153, None)
+    assert fitted.basis.bent is not None
+    assert fitted.basis.bent.sum() == ridges.MOST_BENT
+    assert fitted.basis.bent[91]
+    assert not fitted.basis.bent[:90].any()
+
+
+def test_what_is_hopeless_after_one_fold_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x, y = made_up_table(900)
+    random = np.random.default_rng(0)
+    grown: list[str] = []
+    real = trees.grow
+
+    def grow(
+        shape: trees.Shape, x: np.ndarray, y: np.ndarray, *, seed: int, bags: int
+    ) -> trees.Forest:
+        grown.append(shape.name)
+        noise = random.permutation(y) if shape.name == "deep_boosted" else y
+        return real(shape, x, noise, seed=seed, bags=bags)
+
+    monkeypatch.setattr(trees, "grow", grow)
+    fitted = model.fit(x, y, feature_names=NAMES, bags=1, shapes=trees.SHAPES[:2])
+
+    assert grown.count("deep_boosted") == 1
+    assert "deep_boosted" not in fitted.evidence
