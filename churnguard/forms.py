@@ -157,6 +157,7 @@ class ApiKeyForm(forms.Form):
         label="May",
         choices=list(keys.SCOPES.items()),
         widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "Tick at least one."},
     )
     lifetime_days = forms.ChoiceField(
         label="Ends after", choices=_EXPIRIES, required=False, initial="365"

@@ -83,6 +83,7 @@ NAV_ICONS: dict[str, str] = {
     "Pipeline health": "pipeline",
     "Alerts": "alerts",
     "Health definition": "settings",
+    "Organisation": "accounts",
     "API keys": "key",
     "Members": "members",
     "Audit": "audit",

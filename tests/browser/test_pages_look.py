@@ -46,6 +46,7 @@ PAGES = (
     "/customers/?q=nothing",
     "/customers/{customer}/",
     "/usage/",
+    "/api/docs/",
 )
 EMPTY = ("/", "/integrations/", "/syncs/", "/quarantine/", "/customers/", "/usage/")
 
