@@ -143,19 +143,26 @@ def ece(outcomes: ArrayLike, probabilities: ArrayLike) -> float:
 
 
 def ece_floor(
-    probabilities: ArrayLike, *, draws: int = FLOOR_DRAWS, seed: int = 0
+    probabilities: ArrayLike,
+    *,
+    fates: NDArray[np.int64] | None = None,
+    draws: int = FLOOR_DRAWS,
+    seed: int = 0,
 ) -> float:
     """The ECE that a perfectly calibrated model with these scores shows on average.
 
     Mean over `draws` outcomes simulated from the probabilities; no real outcome used.
+    fates: codes 0..k-1 per row (n,), the same for rows that tell of the same
+    departure and so share one draw of luck; each row its own without them.
     """
     p = np.asarray(probabilities, dtype=np.float64)
     if len(p) == 0:
         return float("nan")
+    own = np.arange(len(p)) if fates is None else fates
     bins = _bin_index(p)
     random = np.random.default_rng(seed)
     gaps = [
-        _binned_gap((random.random(len(p)) < p).astype(np.float64), p, bins)
+        _binned_gap((random.random(own.max() + 1)[own] < p).astype(float), p, bins)
         for _ in range(draws)
     ]
     return float(np.mean(gaps))

@@ -129,6 +129,16 @@ def stack(cohorts: list[Cohort]) -> tuple[FloatArray, FloatArray, IntArray]:
     )
 
 
+def fates(cohorts: list[Cohort], horizon_days: int) -> IntArray:
+    """A code per row of `stack`, the same for one customer's rows at cutoffs less than
+    a horizon apart, counted from the first: most of them tell of one departure."""
+    stretch = [(cohort.day - cohorts[0].day) // horizon_days for cohort in cohorts]
+    sizes = [len(cohort.outcomes) for cohort in cohorts]
+    people = np.concatenate([cohort.snapshot.customers for cohort in cohorts])
+    key = people * (max(stretch) + 1) + np.repeat(stretch, sizes)
+    return np.unique(key, return_inverse=True)[1]
+
+
 def matured_before(
     cohorts: list[Cohort], day: int, label: LabelDefinition
 ) -> list[Cohort]:

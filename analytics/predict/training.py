@@ -187,7 +187,8 @@ def _back_test(
     y = np.concatenate([cohort.outcomes for cohort, _ in made.tests])
     p = expit(np.concatenate([z for _, z in made.tests]))
     made.metrics["pooled_ece"] = metrics.ece(y, p)
-    made.metrics["pooled_ece_floor"] = metrics.ece_floor(p, seed=seed)
+    fates = snapshots.fates([cohort for cohort, _ in made.tests], label.horizon_days)
+    made.metrics["pooled_ece_floor"] = metrics.ece_floor(p, fates=fates, seed=seed)
     made.metrics["expected"] = float(p.sum())
     made.metrics["observed"] = float(y.sum())
     made.reliability = [asdict(one) for one in metrics.reliability(y, p)]

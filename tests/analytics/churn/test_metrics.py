@@ -70,6 +70,16 @@ def test_ece_floor_is_what_perfect_calibration_shows_and_is_seeded() -> None:
     assert metrics.ece_floor(np.zeros(50)) == 0.0
 
 
+def test_rows_that_share_one_departure_raise_the_floor() -> None:
+    random = np.random.default_rng(1)
+    p, owners = np.repeat(random.random(2000), 4), np.repeat(np.arange(2000), 4)
+    real = [metrics.ece(random.random(2000)[owners] < p, p) for _ in range(40)]
+    floor = metrics.ece_floor(p, fates=owners, seed=3)
+
+    assert floor == pytest.approx(np.mean(real), rel=0.15)
+    assert floor == pytest.approx(2 * metrics.ece_floor(p, seed=3), rel=0.15)
+
+
 def test_top_decile_lift_and_its_cap() -> None:
     y = np.zeros(20)
     y[[0, 5, 6, 7]] = 1

@@ -14,6 +14,7 @@ from analytics.predict.snapshots import (
     Cohort,
     account_folds,
     choosing_folds,
+    fates,
     time_folds,
 )
 
@@ -75,3 +76,10 @@ def test_time_chooses_only_where_departures_abound(departures: int) -> None:
     for (train, out), (wanted_train, wanted_out) in zip(chosen, expected, strict=True):
         assert train.tolist() == wanted_train.tolist()
         assert out.tolist() == wanted_out.tolist()
+
+
+def test_rows_of_one_departure_share_their_fate() -> None:
+    cohorts = cohorts_of([{1: True, 2: False}, {1: True, 3: False}, {3: True}])
+
+    assert fates(cohorts, 181).tolist() == [0, 1, 0, 2, 3]
+    assert fates(cohorts, 180).tolist() == [0, 2, 1, 3, 4]
