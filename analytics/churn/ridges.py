@@ -21,6 +21,8 @@ STRENGTHS = (3000.0, 1000.0, 300.0, 100.0, 30.0, 10.0, 3.0)
 """Tried from strong to weak, until held-out log-loss has risen twice."""
 ROUGHNESSES = (1.0, 10.0, 100.0)
 MAX_ROWS = 60_000
+MAX_CELLS = 6_000_000
+"""Rows times features of a fit; its columns take up to ten times as much."""
 MOST_BENT = 60
 """Features with bends, those that go with the outcome best; the rest stay straight."""
 MOST_FEATURES = 500
@@ -193,7 +195,7 @@ def fit(
     prior: list[float],
     groups: IntArray | None,
 ) -> SplineRidge:
-    """The ridge on all rows, or on an even sample of 60,000."""
+    """The ridge on all rows, or on an even sample of at most 60,000."""
     x, y, codes = _sample(x, y, groups)
     columns, bent = _screen(x, y)
     seen = x[:, columns]
@@ -270,7 +272,8 @@ def _at_own_level(
 def _sample(
     x: FloatArray, y: FloatArray, groups: IntArray | None
 ) -> tuple[FloatArray, FloatArray, IntArray | None]:
-    rows = trees.sample_rows(len(y), MAX_ROWS, seed=0)
+    most = min(MAX_ROWS, MAX_CELLS // x.shape[1])
+    rows = trees.sample_rows(len(y), most, seed=0)
     return x[rows], y[rows], None if groups is None else _recoded(groups[rows])
 
 
