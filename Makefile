@@ -20,9 +20,13 @@ help: ## Show this list
 run: $(BASE) ## Start everything on a sample company (ARGS=--empty for none)
 	@exec $(PY) manage.py up $(ARGS)
 
+# A file stays on one worker for the sake of its module fixtures, and the files keep
+# their order: those with a browser come last.
+DIST := -n logical --maxprocesses=4 --dist loadfile --no-loadscope-reorder
+
 .PHONY: test
 test: $(DEV) ## Run the fast tests (ARGS for pytest)
-	@$(PY) -m pytest -n logical --maxprocesses=4 --dist loadgroup $(ARGS)
+	@$(PY) -m pytest $(DIST) $(ARGS)
 
 .PHONY: test-slow
 test-slow: $(DEV) ## Run the slow tests: crashes, large inputs

@@ -55,9 +55,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Property tests are in both lanes."""
     from hypothesis import is_hypothesis_test
 
-    if item.config.option.markexpr == "slow" and is_hypothesis_test(
-        getattr(item, "obj", None)
-    ):
+    is_slow_lane = item.config.option.markexpr == "slow"
+    if is_slow_lane and is_hypothesis_test(getattr(item, "obj", None)):
         item.add_marker("slow")
 
 
@@ -69,10 +68,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     no later test could start one of its own.
     """
     items.sort(key=_in_browser)
-    for item in items:
-        # A file stays on one worker for the sake of its module fixtures.
-        part = "browser" if _in_browser(item) else "rest"
-        item.add_marker(pytest.mark.xdist_group(f"{item.path}-{part}"))
     if chromium_path() is not None:
         return
     reason = "no Chromium on this machine (apt-get install chromium, or set CHROMIUM)"
