@@ -29,6 +29,7 @@ def _groups() -> list[dict[str, Any]]:
                     "id": operation["operationId"],
                     "method": method.upper(),
                     "path": path,
+                    "title": _first_sentence(operation.get("description", "")),
                     "text": operation.get("description", ""),
                     "parameters": operation.get("parameters", []),
                     "body": _body(schema, operation.get("requestBody")),
@@ -43,6 +44,10 @@ def _groups() -> list[dict[str, Any]]:
                 }
             )
     return [{"tag": tag, "operations": found} for tag, found in sorted(groups.items())]
+
+
+def _first_sentence(text: str) -> str:
+    return text.partition("\n")[0].partition(". ")[0].rstrip(".")
 
 
 def _body(schema: Any, body: Any) -> list[dict[str, str]]:

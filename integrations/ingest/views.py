@@ -117,7 +117,7 @@ class IngestView(APIView):
 
     @extend_schema(
         operation_id="data_ingest",
-        tags=["data"],
+        tags=["Data"],
         summary="Send records",
         description=(
             'One object, a list, {"records": [...]} or NDJSON; plain, gzip or zstd. '

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 from django.contrib import messages
@@ -76,7 +77,7 @@ def connect(request: HttpRequest, provider: str) -> HttpResponse:
     cls = _connector(provider)
     if cls is FileConnector:
         return _add_files(request)
-    form = ConnectForm(cls, request.POST or None)
+    form = ConnectForm(cls, request.POST or None, initial=_named(request, cls.label))
     if request.method != "POST":
         return _form_page(request, form)
     if not form.is_valid():
@@ -233,7 +234,9 @@ def _try(request: HttpRequest, form: ConnectForm) -> connecting.Checked:
 
 
 def _add_files(request: HttpRequest) -> HttpResponse:
-    form = FileForm(request.POST or None, request.FILES or None)
+    form = FileForm(
+        request.POST or None, request.FILES or None, initial=_named(request, "Files")
+    )
     if request.method != "POST":
         return _form_page(request, form, file=True)
     if not form.is_valid():
@@ -299,6 +302,15 @@ def _form_page(
         },
         status=status,
     )
+
+
+def _named(request: HttpRequest, wanted: str) -> dict[str, str]:
+    """A name to start with that no integration has: Stripe, Stripe 2, .."""
+    rows = Integration.objects.filter(organization=request.organization)
+    taken = set(rows.values_list("name", flat=True))
+    names = (f"{wanted} {number}" for number in count(2))
+    free = wanted if wanted not in taken else next(n for n in names if n not in taken)
+    return {"integration_name": free}
 
 
 def _connector(provider: str) -> type[Connector]:

@@ -170,7 +170,7 @@ class QualityMetricsView(APIView):
 
     @extend_schema(
         operation_id="data_quality_metrics",
-        tags=["data"],
+        tags=["Data"],
         summary="Data quality by source, entity, field and day",
         parameters=[
             OpenApiParameter("source", str, description="One source only."),
@@ -213,7 +213,7 @@ class FailingRowsView(APIView):
 
     @extend_schema(
         operation_id="data_quality_failing_rows",
-        tags=["data"],
+        tags=["Data"],
         summary="Rows that fail a check now",
         parameters=[
             OpenApiParameter("code", str, OpenApiParameter.PATH),
@@ -240,7 +240,7 @@ class MeasureView(APIView):
 
     @extend_schema(
         operation_id="data_quality_measure",
-        tags=["data"],
+        tags=["Data"],
         summary="Measure the quality now",
         request=None,
         responses={202: QualityAskedSerializer, **ERRORS},
@@ -258,7 +258,7 @@ class LimitsView(APIView):
 
     @extend_schema(
         operation_id="data_quality_thresholds",
-        tags=["data"],
+        tags=["Data"],
         summary="Thresholds of data quality",
         responses={200: QualityLimitsSerializer, **ERRORS},
     )
@@ -268,7 +268,7 @@ class LimitsView(APIView):
 
     @extend_schema(
         operation_id="data_quality_set_thresholds",
-        tags=["data"],
+        tags=["Data"],
         summary="Change the thresholds",
         request=QualityLimitsSerializer,
         responses={200: QualityLimitsSerializer, **ERRORS},

@@ -8,8 +8,8 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from churnguard.models import CustomerSource, Ticket, User
-from integrations import connecting, runs
+from churnguard.models import CustomerSource, Organization, Ticket, User
+from integrations import connecting, registry, runs
 from integrations.connectors.base import Stream
 from integrations.connectors.sql.postgresql import PostgresqlConnector
 from integrations.models import Integration, SyncRun, Upload
@@ -68,6 +68,19 @@ def test_the_form_has_the_declared_fields_and_hides_secrets(pages: Client) -> No
         assert f'name="{name}"' in page
     assert 'type="password" name="field-password"' in page
     assert "Before you start" in page
+
+
+def test_a_second_one_is_given_another_name(pages: Client, org: Organization) -> None:
+    def offered(provider: str) -> str:
+        form = pages.get(f"/integrations/new/{provider}/").context["form"]
+        return str(form["integration_name"].value())
+
+    assert (offered("stripe"), offered("file")) == ("Stripe", "Files")
+    for name in ("Stripe", "Stripe 2", "Files"):
+        registry.create(
+            org, {"provider_name": "stripe", "integration_name": name}, by="test"
+        )
+    assert (offered("stripe"), offered("file")) == ("Stripe 3", "Files 2")
 
 
 def test_a_form_that_lacks_something_is_answered_with_422(pages: Client) -> None:
