@@ -28,7 +28,7 @@ from churnguard.auth import create_api_key
 from churnguard.models import ApiKey, Membership, Organization, User
 from churnguard.runtime import home, web
 
-EMAIL = "owner@larkfield.example"
+EMAIL, EMPTY_EMAIL = "owner@larkfield.example", "owner@example.com"
 SEED = 7
 _BATCH = 5_000
 _WAIT_S = 600.0
@@ -67,10 +67,11 @@ class Command(BaseCommand):
         """The demo organisation with its owner and a fresh key; what a start that was
         cut short had made is used again."""
         password = secrets.token_urlsafe(12)
+        email = EMPTY_EMAIL if is_empty else EMAIL
         with transaction.atomic():
-            user = User.objects.filter(email=EMAIL).first()
+            user = User.objects.filter(email=email).first()
             if user is None:
-                user = User.objects.create_superuser(EMAIL, password)
+                user = User.objects.create_superuser(email, password)
             else:
                 user.set_password(password)
                 user.save(update_fields=["password"])
@@ -92,7 +93,7 @@ class Command(BaseCommand):
             {
                 "dashboard_url": f"{places[0].url}/",
                 "ingest_url": f"{places[-1].url}/api/v1/data/ingest/",
-                "email": EMAIL,
+                "email": email,
                 "password": password,
                 "organization_id": organization.public_id,
                 "api_key": key,
