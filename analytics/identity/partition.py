@@ -10,6 +10,7 @@ does evidence that would put two identities of one source into one entity.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -22,6 +23,9 @@ from analytics.identity.keys import (
 
 RULES = ("manual", "merged", "foreign_id", "user_id", "email", "domain")
 DECIDED = "a person said these are different"
+DOMAIN_MOST = 3
+"""Identities of one source under a domain; with more it is an agency's, a group's or an
+access provider's, names nobody, and is no question either."""
 """Reason of a conflict that needs no review any more."""
 
 
@@ -139,10 +143,16 @@ def _follow(
         owners = [one for one in members if key in _own_keys(one)]
         if len(owners) > 1:
             return [Conflict(rule, key, everyone, "several identities have this id")]
-    elif _repeats(one.source for one in members):
-        return [
-            Conflict(rule, key, everyone, "several identities of one source share it")
-        ]
+    else:
+        most = max(Counter(one.source for one in members).values())
+        if rule == "domain" and most > DOMAIN_MOST:
+            return []
+        if most > 1:
+            return [
+                Conflict(
+                    rule, key, everyone, "several identities of one source share it"
+                )
+            ]
     found = []
     first = members[0].id
     for one in members[1:]:
@@ -156,15 +166,6 @@ def _own_keys(identity: Identity) -> set[str]:
     """How others may name this identity: by the source's name or by its kind."""
     names = {identity.source, identity.kind} - {""}
     return {f"{name}:{identity.external_id}" for name in names}
-
-
-def _repeats(values: Iterable[str]) -> bool:
-    seen: set[str] = set()
-    for value in values:
-        if value in seen:
-            return True
-        seen.add(value)
-    return False
 
 
 def _pair_order(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -22,12 +22,19 @@ MOST = 200
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What a product's user did: source and user there, last_at in UTC, events ever."""
+    """What a product's user did: source and user there, last_at in UTC, events ever.
+    rule: why the user is this person, of `queries.RULES`; "" before that is known."""
 
     source: str
     user: str
     last_at: datetime
     events: int
+    rule: str = ""
+
+    @property
+    def evidence(self) -> str:
+        """The rule in words."""
+        return queries.RULES.get(self.rule, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,14 +187,17 @@ def _views(
 
 def _uses_of(contacts: list[Contact], by_user: dict[str, list[Use]]) -> list[Use]:
     """Product use under the person's id in that source, their user id or address."""
-    found = {}
+    found: dict[tuple[str, str], Use] = {}
     for one in contacts:
-        for use in by_user.get(one.external_id, ()):
-            if use.source == one.source.name:
-                found[use.source, use.user] = use
-        for sign in (product_user(one.user_id), (one.email or "").strip().lower()):
+        signs = {
+            "own_id": one.external_id,
+            "user_id": product_user(one.user_id),
+            "email": (one.email or "").strip().lower(),
+        }
+        for rule, sign in signs.items():
             for use in by_user.get(sign or "", ()):
-                found[use.source, use.user] = use
+                if rule != "own_id" or use.source == one.source.name:
+                    found.setdefault((use.source, use.user), replace(use, rule=rule))
     return sorted(found.values(), key=lambda use: use.last_at, reverse=True)
 
 

@@ -129,6 +129,7 @@ class PersonView(APIView):
                         "user_id": use.user,
                         "last_at": use.last_at,
                         "events": use.events,
+                        "rule": use.rule,
                     }
                     for use in page.view.uses
                 ],

@@ -52,6 +52,7 @@ class PersonUse(serializers.Serializer):
     user_id = serializers.CharField()
     last_at = serializers.DateTimeField()
     events = serializers.IntegerField()
+    rule = serializers.CharField(help_text="Why this user is the person.")
 
 
 class PersonRow(serializers.Serializer):

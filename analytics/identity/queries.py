@@ -28,6 +28,7 @@ RULES = {
     "manual": "A person said so",
     "merged": "Merged in their source",
     "foreign_id": "A source names the other's id",
+    "own_id": "The id of the contact in that source",
     "user_id": "Same user of the product",
     "email": "Same personal e-mail address",
     "domain": "Same company domain",

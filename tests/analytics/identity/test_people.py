@@ -284,7 +284,8 @@ def test_the_api_says_who_says_what_and_how_fresh(
 
     detail = client.get(f"/api/v1/people/{ann.public_id}").json()
     assert detail["customers"] == [customer.public_id]
-    assert [(use["user_id"], use["events"]) for use in detail["uses"]] == [("u-1", 2)]
+    (use,) = detail["uses"]
+    assert (use["user_id"], use["events"], use["rule"]) == ("u-1", 2, "own_id")
     fields = {one["name"]: one for one in detail["fields"]}
     assert fields["title"]["why"] == "Only crm says it."
     assert fields["user_id"]["why"] == "All 2 agree."
