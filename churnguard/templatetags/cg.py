@@ -6,11 +6,13 @@ How each is called, with examples: templates/README.md. All of them render on th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django import template
+from django.core.serializers.json import DjangoJSONEncoder
 from django.forms import BoundField
 from django.forms.widgets import CheckboxInput
 from django.http import QueryDict
@@ -357,7 +359,8 @@ def chart(
     """
     return {
         "chart_id": chart_id,
-        "data_id": f"{chart_id}-data",
+        # No script element: htmx drops those of what it swaps in.
+        "data_json": json.dumps(data, cls=DjangoJSONEncoder),
         "title": title,
         "data": data,
         "series": data.get("series", []),

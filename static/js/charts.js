@@ -1,4 +1,4 @@
-// Time charts: uPlot over <figure data-chart="id of json_script">.
+// Time charts: uPlot over <figure data-chart="data as JSON">.
 // Colours come from the CSS tokens, so a theme change redraws with the new ones.
 
 const SERIES = ["--accent", "--series-2", "--series-3", "--series-4"];
@@ -125,10 +125,9 @@ function stamp(at) {
 }
 
 async function draw(figure) {
-  const source = document.getElementById(figure.dataset.chart);
   const box = figure.querySelector("[data-chart-canvas]");
-  if (!source || !box) return;
-  const data = JSON.parse(source.textContent);
+  if (!box) return;
+  const data = JSON.parse(figure.dataset.chart);
   const uPlot = await loadLibrary();
   if (!figure.isConnected || !box.clientWidth) return;
   charts.get(figure)?.destroy();

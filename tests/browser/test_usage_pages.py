@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.analytics.usage.events import Event, store_and_fold
 
@@ -59,6 +59,32 @@ def test_reports_are_accessible_and_fit_a_phone(
     page.goto(f"{signed_in(alice)}{path}")
     axe(page)
     reflows(page)
+
+
+def test_the_chart_outlives_a_live_refresh_and_its_filters_fit_a_phone(
+    used: Any,
+    alice: Any,
+    page: Page,
+    signed_in: Callable[..., str],
+    reflows: Callable[..., None],
+) -> None:
+    page.goto(f"{signed_in(alice)}/usage/")
+    drawn = page.locator("[data-chart-canvas] canvas")
+    expect(drawn).to_have_count(1)
+
+    with page.expect_response(lambda answer: answer.url.endswith("/usage/")):
+        page.evaluate(
+            "document.querySelector('[data-chart-canvas]').dataset.old = '1';"
+            "document.body.dispatchEvent(new CustomEvent('cg:live-metrics'))"
+        )
+
+    expect(page.locator("[data-old]")).to_have_count(0)
+    expect(drawn).to_have_count(1)
+    reflows(page)
+    page.set_viewport_size({"width": 375, "height": 800})
+    heights = page.locator(".seg a").evaluate_all("all => all.map(a => a.offsetHeight)")
+    assert len(heights) == 6
+    assert max(heights) < 50
 
 
 @pytest.mark.parametrize(

@@ -180,6 +180,7 @@ def test_a_chart_brings_its_words_and_its_table() -> None:
     assert html.count("<tr>") == 5
     assert html.index("2026-11-20 03:00") < html.index("2026-11-20 00:00")
     assert "Events </script>" not in html
+    assert "<script" not in html
 
 
 def test_the_words_of_a_chart_name_the_line_they_are_about() -> None:
