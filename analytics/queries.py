@@ -169,6 +169,13 @@ def band_counts(organization: Organization) -> dict[str, int]:
     return {band: counts.get(band, 0) for band in BANDS}
 
 
+def count_left_at_risk(organization: Organization, now: datetime) -> int:
+    """How many of those at risk have left, by the date their sources give."""
+    return (
+        customers_of(organization).filter(band="at_risk", churned_at__lte=now).count()
+    )
+
+
 def choices(organization: Organization, column: str, most: int = 100) -> list[str]:
     """The distinct non-empty values of segment or plan, for filters."""
     return list(

@@ -21,6 +21,7 @@ from churnguard import audit, formats
 from churnguard.api import page_limit
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
+from churnguard.models import Organization
 from churnguard.stream.positions import newest
 
 _ICONS = {
@@ -39,7 +40,7 @@ _ICONS = {
 @org_view
 def customers(request: HttpRequest) -> HttpResponse:
     """The list: search, filters, ordering, keyset pages."""
-    organization = request.organization
+    organization, now = request.organization, timezone.now()
     problem = None
     try:
         chosen = queries.CustomerFilter.from_query(request.GET)
@@ -81,6 +82,8 @@ def customers(request: HttpRequest) -> HttpResponse:
             "default_order": chosen.order,
             "problem": problem,
             "at_risk_tone": "danger" if counts["at_risk"] else None,
+            "at_risk_hint": _at_risk_hint(organization, now),
+            "now": now,
             "live_seq": newest(request.organization.pk, "health-scores"),
             "api_path": reverse("api-customers"),
         },
@@ -207,6 +210,11 @@ def usage(request: HttpRequest) -> HttpResponse:
         },
         status=400 if problem else 200,
     )
+
+
+def _at_risk_hint(organization: Organization, now: datetime) -> str:
+    left = queries.count_left_at_risk(organization, now)
+    return f"below 40 points; {left} of these left" if left else "below 40 points"
 
 
 def _sparklines(customer_ids: list[int]) -> dict[int, list[int]]:

@@ -150,8 +150,8 @@ def _why(sayings: list[Saying]) -> str:
     first, *others = sayings
     if not others:
         return f"Only {first.source} says it."
-    if all(one.value == first.value for one in others):
-        return f"All {len(sayings)} agree."
+    if all(one.text == first.text for one in others):
+        return "Both agree." if len(sayings) == 2 else f"All {len(sayings)} agree."
     if first.at == others[0].at and first.is_deleted == others[0].is_deleted:
         return f"{first.source} came last of those of the same time."
     if all(one.is_deleted for one in others) and not first.is_deleted:

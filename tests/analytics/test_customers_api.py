@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -254,3 +255,18 @@ def test_source_rows_of_others_never_show(
 
     assert client.get(f"/customers/{ref.customer.public_id}/").status_code == 404
     assert client.get("/customers/secret/").status_code == 404
+
+
+def test_the_page_tells_those_who_left_from_those_at_risk(
+    org: Organization, alice: Any, client: Client
+) -> None:
+    now = timezone.now()
+    add(org, "Gone", 20, band="at_risk", churned_at=now - timedelta(days=60))
+    add(org, "Leaving", 30, band="at_risk", churned_at=now + timedelta(days=60))
+    add(org, "Unwell", 35, band="at_risk")
+    client.force_login(alice)
+
+    page = client.get("/customers/").content.decode()
+
+    assert "below 40 points; 1 of these left" in page
+    assert page.count("Left <time") == 1

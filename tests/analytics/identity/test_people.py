@@ -288,7 +288,7 @@ def test_the_api_says_who_says_what_and_how_fresh(
     assert (use["user_id"], use["events"], use["rule"]) == ("u-1", 2, "own_id")
     fields = {one["name"]: one for one in detail["fields"]}
     assert fields["title"]["why"] == "Only crm says it."
-    assert fields["user_id"]["why"] == "All 2 agree."
+    assert fields["user_id"]["why"] == "Both agree."
     # Three records came without a time of their own, at the same moment: the last.
     assert [one["source"] for one in fields["email"]["sayings"]] == [
         "mail",
