@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import importlib
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.http import HttpRequest
 from django.urls import reverse
 
+from churnguard.auth import has_role
 from churnguard.models import Notice
 
 _APPS = ("monitoring", "analytics", "integrations", "churnguard")
 _GROUPS = ("", "Customers", "Data", "Operations", "Settings")
 
 
+class Entry(NamedTuple):
+    """A line of an app's NAV."""
+
+    group: str
+    label: str
+    url_name: str
+    order: int
+    role: str = "viewer"
+
+
 @lru_cache(maxsize=1)
-def _entries() -> tuple[tuple[str, str, str, int], ...]:
-    found: list[tuple[str, str, str, int]] = []
+def _entries() -> tuple[Entry, ...]:
+    found: list[Entry] = []
     for app in _APPS:
         try:
             module = importlib.import_module(f"{app}.nav")
@@ -25,16 +36,19 @@ def _entries() -> tuple[tuple[str, str, str, int], ...]:
             if exc.name != f"{app}.nav":
                 raise
             continue
-        found.extend(module.NAV)
-    return tuple(sorted(found, key=lambda entry: entry[3]))
+        found.extend(Entry(*line) for line in module.NAV)
+    return tuple(sorted(found, key=lambda entry: entry.order))
 
 
-def _navigation(path: str) -> list[dict[str, Any]]:
+def _navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """The pages that this member may open, by group."""
     groups: dict[str, list[dict[str, Any]]] = {group: [] for group in _GROUPS}
-    for group, label, url_name, _order in _entries():
-        url = reverse(url_name)
-        active = path == url or (url != "/" and path.startswith(url))
-        groups[group].append({"label": label, "url": url, "active": active})
+    for entry in _entries():
+        if not has_role(request, entry.role):
+            continue
+        url = reverse(entry.url_name)
+        active = request.path == url or (url != "/" and request.path.startswith(url))
+        groups[entry.group].append({"label": entry.label, "url": url, "active": active})
     return [
         {"label": group, "items": items} for group, items in groups.items() if items
     ]
@@ -46,7 +60,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     if organization is None or not request.user.is_authenticated:
         return {}
     return {
-        "nav": _navigation(request.path),
+        "nav": _navigation(request),
         "organization": organization,
         "membership": request.membership,
         "memberships": request.memberships,

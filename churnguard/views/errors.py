@@ -39,6 +39,12 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _answer(request, 403, str(exception))
 
 
+def expired_form(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A form without a valid CSRF token: of another sign-in, or from elsewhere."""
+    page = render_to_string("errors/expired_form.html", {}, request)
+    return HttpResponse(page, status=403)
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _answer(request, 404)
 
