@@ -27,8 +27,8 @@ def each(
 ) -> Iterator[Result]:
     """`task` of every item, in their order, by at most `most` processes.
 
-    What a task changes stays in its process. A process that was killed, as one is for
-    want of memory, costs only time: the rest is then done here, one at a time.
+    What a task changes stays in its process. Where processes cannot be had, or one was
+    killed, as is done for want of memory, the rest is done here, one at a time.
     """
     count = min(most, len(items), _cores())
     done = 0
@@ -37,8 +37,8 @@ def each(
             for result in _forked(task, items, count):
                 yield result
                 done += 1
-        except (BrokenProcessPool, BlockingIOError, MemoryError):
-            # One part at a time needs less memory and no further process.
+        except (BrokenProcessPool, MemoryError, OSError, NotImplementedError):
+            # One part at a time needs less memory, no process and no semaphore.
             pass
     yield from map(task, islice(items, done, None))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 
@@ -48,6 +49,17 @@ def test_too_little_memory_beside_each_other_is_enough_after_each_other() -> Non
         return item
 
     assert list(forks.each(task, [1, 2, 3])) == [1, 2, 3]
+
+
+def test_a_machine_without_semaphores_does_without_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(method: str) -> None:
+        raise PermissionError(method)
+
+    monkeypatch.setattr(multiprocessing, "get_context", refuse)
+
+    assert list(forks.each(lambda _: os.getpid(), [1, 2])) == [HERE, HERE]
 
 
 def test_an_error_of_a_part_keeps_its_sentence_and_code() -> None:
