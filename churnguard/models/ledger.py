@@ -55,6 +55,7 @@ class Batch(models.Model):
     the others still carry their numbers, all greater than the id of this line."""
 
     class Meta:
+        verbose_name_plural = "batches"
         db_table = "cg_batch"
         constraints = [
             models.CheckConstraint(

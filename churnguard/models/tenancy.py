@@ -160,6 +160,7 @@ class ApiKey(models.Model):
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name = "API key"
         db_table = "cg_api_key"
 
     def __str__(self) -> str:
@@ -184,5 +185,6 @@ class AuditEntry(models.Model):
     request_id = models.CharField(max_length=64, blank=True)
 
     class Meta:
+        verbose_name_plural = "audit entries"
         db_table = "cg_audit_entry"
         indexes = [models.Index(fields=["organization", "-id"], name="audit_org_new")]
