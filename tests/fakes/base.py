@@ -34,6 +34,8 @@ class FakeProvider:
     supports_stuck: ClassVar[bool] = True
     supports_extend: ClassVar[bool] = True
     supports_spoil: ClassVar[bool] = True
+    supports_quota: ClassVar[bool] = True
+    supports_fault: ClassVar[bool] = True
     why_not: ClassVar[dict[str, str]] = {}
 
     def __init__(self) -> None:
@@ -88,6 +90,15 @@ class FakeProvider:
     def lose_refresh(self) -> None:
         """The refresh token stops working too."""
         raise AssertionError("write lose_refresh() for this fake")
+
+    def refuse_credentials(self, server: FakeServer) -> None:
+        """The credentials are good for nothing from now on."""
+        server.fail("reply", response=self.unauthorized(), times=50)
+
+    def go_down(self, server: FakeServer) -> dict[str, Any]:
+        """No request succeeds from now on. Returns settings to change for that."""
+        server.fail("reply", response=Response(503, {}), times=500)
+        return {}
 
     # --- how to connect ---------------------------------------------------------
     def settings(self, url: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import pytest
 from tests.fakes.base import CANARY, FakeProvider
 from tests.fakes.certificates import Certificates
 
-_NO_HTTP = "a database speaks no HTTP; test_sql.py has its faults"
+PASSWORD = f"{CANARY}-password"
 
 
 class NoServer:
@@ -30,9 +30,6 @@ class NoServer:
 
     def __init__(self) -> None:
         self.calls: list[Any] = []
-
-    def fail(self, *_args: Any, **_options: Any) -> None:
-        pytest.skip(_NO_HTTP)
 
     def count(self, *_args: Any) -> int:
         return 0
@@ -44,11 +41,15 @@ class SqlFake(FakeProvider):
     record_type: ClassVar[str] = "object"
     supports_stuck: ClassVar[bool] = False
     supports_spoil: ClassVar[bool] = False
+    supports_quota: ClassVar[bool] = False
+    supports_fault: ClassVar[bool] = False
     why_not: ClassVar[dict[str, str]] = {
         "merge": "rows of a table are not merged",
         "refresh": "a database has no tokens",
         "stuck": "keyset reads move on by construction",
         "spoil": "a typed column cannot hold a value of another type",
+        "quota": "a database counts no requests",
+        "fault": "a fault of HTTP; test_sql.py cuts connections and stops servers",
     }
     mark: ClassVar[str] = "%s"
 
@@ -94,7 +95,10 @@ class SqlFake(FakeProvider):
         return self.clock.strftime("%Y-%m-%d %H:%M:%S")
 
     def secrets(self) -> dict[str, Any]:
-        return {"password": f"{CANARY}-password"}
+        return {"password": PASSWORD}
+
+    def go_down(self, server: Any) -> dict[str, Any]:
+        return {"port": _free_port()}
 
 
 class PostgresqlFake(SqlFake):
@@ -108,7 +112,7 @@ class PostgresqlFake(SqlFake):
         self.database = f"source_{secrets.token_hex(4)}"
         self.admin = os.environ["DATABASE_URL"]
         info = psycopg.conninfo.conninfo_to_dict(self.admin)
-        self.host, self.user = str(info["host"]), str(info.get("user", ""))
+        self.host = str(info["host"])
         self.connection: psycopg.Connection[Any] | None = None
 
     def run(self, query: str, *values: Any) -> None:
@@ -118,11 +122,14 @@ class PostgresqlFake(SqlFake):
     def moment(self) -> str:
         return f"{super().moment()}+00"
 
+    def refuse_credentials(self, server: Any) -> None:
+        self.run(f'ALTER ROLE "{self.database}" NOLOGIN')
+
     def settings(self, url: str) -> dict[str, Any]:
         return {
             "host": self.host,
             "database": self.database,
-            "username": self.user,
+            "username": self.database,
             "sslmode": "disable",
         }
 
@@ -130,6 +137,7 @@ class PostgresqlFake(SqlFake):
     def serve(self) -> Iterator[Any]:
         with psycopg.connect(self.admin, autocommit=True) as admin:
             admin.execute(f'CREATE DATABASE "{self.database}"')
+            admin.execute(f'CREATE ROLE "{self.database}" SUPERUSER LOGIN')
             self.connection = psycopg.connect(
                 self.admin, dbname=self.database, autocommit=True
             )
@@ -142,6 +150,7 @@ class PostgresqlFake(SqlFake):
             finally:
                 self.connection.close()
                 admin.execute(f'DROP DATABASE "{self.database}" WITH (FORCE)')
+                admin.execute(f'DROP ROLE "{self.database}"')
 
 
 class MysqlFake(SqlFake):
@@ -183,6 +192,7 @@ class MysqlFake(SqlFake):
         self.connection = self.server().connect()
         self.run(f"CREATE DATABASE `{self.database}`")
         self.run(f"USE `{self.database}`")
+        self._let_in(PASSWORD)
         self.run(f"GRANT SELECT ON `{self.database}`.* TO reader@'127.0.0.1'")
         self.run("SET time_zone = '+00:00'")
         self.run(
@@ -195,6 +205,12 @@ class MysqlFake(SqlFake):
         finally:
             self.run(f"DROP DATABASE `{self.database}`")
             self.connection.close()
+
+    def refuse_credentials(self, server: Any) -> None:
+        self._let_in("another password")
+
+    def _let_in(self, password: str) -> None:
+        self.run("ALTER USER reader@'127.0.0.1' IDENTIFIED BY %s", password)
 
 
 class MariaDb:
@@ -242,7 +258,7 @@ class MariaDb:
         connection = self.connect()
         with connection.cursor() as cursor:
             cursor.execute(
-                f"CREATE USER reader@'127.0.0.1' IDENTIFIED BY '{CANARY}-password'"
+                "CREATE USER reader@'127.0.0.1' IDENTIFIED BY %s", (PASSWORD,)
             )
         connection.close()
 

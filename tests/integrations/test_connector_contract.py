@@ -17,6 +17,7 @@ from integrations.http import Client, RetryPolicy
 from integrations.models import Integration, RunStream, StreamState, SyncRun
 from tests import fakes
 from tests.fakes.base import CANARY, FakeProvider
+from tests.fakes.server import Response
 from tests.integrations.contract import BATCH, Bench, connect, kill_worker
 
 NO_FAKE = {"file"}
@@ -65,7 +66,7 @@ def test_check_says_who_we_are(bench: Bench) -> None:
 def test_check_with_refused_credentials_is_a_sentence_for_a_person(
     bench: Bench,
 ) -> None:
-    bench.server.fail("reply", response=bench.fake.unauthorized(), times=10)
+    bench.fake.refuse_credentials(bench.server)
 
     found = connecting.check(bench.integration)
 
@@ -204,7 +205,7 @@ def test_a_lost_refresh_token_asks_a_person(bench: Bench) -> None:
 
 def test_credentials_refused_in_a_run_stop_it_for_a_person(bench: Bench) -> None:
     bench.fake.seed(25)
-    bench.server.fail("reply", response=bench.fake.unauthorized(), times=50)
+    bench.fake.refuse_credentials(bench.server)
 
     run = runs.start(bench.integration, streams=[bench.fake.stream])
     bench.work(run)
@@ -215,6 +216,7 @@ def test_credentials_refused_in_a_run_stop_it_for_a_person(bench: Bench) -> None
 
 
 def test_a_used_up_quota_waits_and_costs_no_attempt(bench: Bench) -> None:
+    need(bench, "quota")
     ids = bench.fake.seed(25)
     bench.server.fail(
         "reply", bench.fake.list_path, response=bench.fake.quota(), times=1
@@ -233,6 +235,7 @@ def test_a_used_up_quota_waits_and_costs_no_attempt(bench: Bench) -> None:
 
 @pytest.mark.parametrize("retry_after", ["90", None])
 def test_too_many_requests_is_obeyed(bench: Bench, retry_after: str | None) -> None:
+    need(bench, "quota")
     ids = bench.fake.seed(25)
     bench.server.fail(
         "reply",
@@ -255,11 +258,10 @@ def test_too_many_requests_is_obeyed(bench: Bench, retry_after: str | None) -> N
 
 @pytest.mark.parametrize("kind", ["errors", "hang", "reset", "truncated", "garbage"])
 def test_a_passing_fault_costs_no_record(bench: Bench, kind: str) -> None:
+    need(bench, "fault")
     ids = bench.fake.seed(25)
     path = bench.fake.list_path
     if kind == "errors":
-        from tests.fakes.server import Response
-
         bench.server.fail("reply", path, response=Response(500, {}), times=3)
     else:
         bench.server.fail(kind, path)
@@ -274,10 +276,9 @@ def test_a_passing_fault_costs_no_record(bench: Bench, kind: str) -> None:
 
 
 def test_a_dead_provider_ends_in_a_failed_run_with_a_reason(bench: Bench) -> None:
-    from tests.fakes.server import Response
-
     bench.fake.seed(5)
-    bench.server.fail("reply", response=Response(503, {}), times=500)
+    bench.integration.settings |= bench.fake.go_down(bench.server)
+    bench.integration.save()
     run = runs.start(bench.integration, streams=[bench.fake.stream])
 
     bench.work(run, tries=10)
@@ -335,7 +336,7 @@ def test_the_secrets_are_nowhere(
     caplog.set_level(logging.DEBUG)
     bench.fake.seed(5)
     bench.sync("full")
-    bench.server.fail("reply", response=bench.fake.unauthorized(), times=50)
+    bench.fake.refuse_credentials(bench.server)
     run = runs.start(bench.integration, streams=[bench.fake.stream])
     bench.work(run)
 

@@ -304,8 +304,8 @@ class _Guarded:
         text = str(exc.args[1] if len(exc.args) > 1 else exc)[:300]
         if code in _DENIED:
             raise AuthenticationError(
-                f"{host} refused the user or the password: {text}. Correct them and "
-                "connect again."
+                f"{self.connector.label} on {host} refused the user or the password: "
+                f"{text}. Correct them and connect again."
             ) from exc
         if code in _NO_RIGHT:
             raise ConfigError(

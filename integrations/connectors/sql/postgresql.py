@@ -39,6 +39,7 @@ _TYPES = {
     "json": "json",
     "jsonb": "json",
 }
+_REFUSALS = ("authentication failed", "not permitted to log in")
 _LIST_TABLES = """
 SELECT n.nspname, c.relname, a.attname, t.typname,
        format_type(a.atttypid, a.atttypmod), t.typcategory = 'A',
@@ -209,10 +210,12 @@ class _Guarded:
         host, port = self.connector.address
         text = str(exc).strip().splitlines()[0] if str(exc).strip() else "no reason"
         state = exc.sqlstate or ""
-        if state.startswith("28") or "password authentication failed" in text:
+        # A refusal while connecting comes without a state.
+        is_refused = any(words in text for words in _REFUSALS)
+        if state.startswith("28") or is_refused:
             raise AuthenticationError(
-                f"{host} refused the user or the password: {text}. Correct them and "
-                "connect again."
+                f"{self.connector.label} on {host} refused the user or the password: "
+                f"{text}. Correct them and connect again."
             ) from exc
         if not state and ("SSL" in text or "certificate" in text):
             raise ConfigError(
