@@ -130,7 +130,7 @@ def _watch_the_run(page: Page) -> None:
 
 
 def _see_a_score_change(page: Page, server: str, org: Any) -> None:
-    press(page, page.get_by_role("link", name="Accounts"))
+    press(page, page.get_by_role("link", name="Accounts", exact=True))
     link = page.get_by_role("link", name="Birch")
     score = page.locator("tr", has=link).locator(".score b")
     expect(score).not_to_have_text("–", timeout=20_000)
@@ -186,6 +186,40 @@ def test_a_refused_form_keeps_what_was_typed_and_shows_where(
 
     expect(page.locator("#connect-form")).to_contain_text("private")
     expect(page.get_by_label("Database")).to_have_value("shop")
+
+
+def test_a_form_asks_only_for_what_the_chosen_sign_in_needs(
+    page: Page, signed_in: Callable[[Any], str], alice: Any, guard: Any
+) -> None:
+    guard.allow(r"^422 .*/integrations/new/rest/$")
+    server = signed_in(alice)
+    page.goto(f"{server}/integrations/new/rest/")
+    key, user = page.get_by_label("Key", exact=True), page.get_by_label("User")
+    expect(key).to_be_hidden()
+    expect(page.get_by_label("Headers")).to_be_hidden()
+    page.get_by_label("Authentication").select_option("header_key")
+    expect(key).to_be_visible()
+    expect(user).to_be_hidden()
+
+    page.locator("#id_field-base_url").fill("http://127.0.0.1:1/v2")
+    page.locator("#id_field-endpoints").fill('[{"name": "a", "endpoint_url": "/a"}]')
+    page.get_by_role("button", name="Connect and continue").click()
+
+    # The same after a refused form was swapped in.
+    expect(page.locator("#connect-form .errors").first).to_be_visible()
+    expect(key).to_be_visible()
+    expect(user).to_be_hidden()
+
+    page.goto(f"{server}/integrations/new/salesforce/")
+    connect = page.get_by_role("button", name="Connect with Salesforce")
+    test = page.get_by_role("button", name="Test connection")
+    expect(connect).to_be_visible()
+    expect(test).to_be_hidden()
+    page.get_by_label("Way to sign in").select_option("jwt")
+    expect(page.get_by_label("Private key (PEM)")).to_be_visible()
+    expect(page.get_by_label("Consumer secret")).to_be_hidden()
+    expect(test).to_be_visible()
+    expect(connect).to_be_hidden()
 
 
 def test_a_changed_kind_of_record_is_guessed_anew_in_place(
