@@ -67,7 +67,9 @@ _FEEDS = ("events", "contact", "campaigns")
 """Where a champion can be seen; `feed` in the statement is the place here."""
 _CHAMPIONS = f"""
 WITH champion AS MATERIALIZED (
-    SELECT s.row, c.* FROM cg_contact c {OF} c.customer_source_id WHERE c.is_champion
+    SELECT s.row, c.id, c.person_id, c.source_id, c.external_id, c.user_id, c.email,
+        c.last_contacted_at, c.deleted_at
+    FROM cg_contact c {OF} c.customer_source_id WHERE c.is_champion
 ), member AS MATERIALIZED (
     SELECT row, id, source_id, external_id, user_id, email, last_contacted_at
     FROM champion WHERE deleted_at IS NULL
