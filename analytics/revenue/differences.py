@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -16,17 +17,16 @@ from analytics.segments.members import Members, read_members
 from churnguard.models import Organization
 
 _STATES = (
-    "WITH {pieces} SELECT state, currency, customer_id IS NULL, mrr_minor IS NULL, "
-    "count(*), coalesce(sum(mrr_minor), 0)::bigint FROM pieces "
-    "WHERE starts_at <= %(at)s AND ends_at > %(at)s AND state <> 'over' "
-    "GROUP BY 1, 2, 3, 4 ORDER BY 1, 2"
-)
-_LEAVING = (
-    "WITH {pieces} SELECT p.currency, count(*), coalesce(sum(p.mrr_minor), 0)::bigint "
+    "WITH {pieces} SELECT p.state, p.currency, p.customer_id IS NULL, "
+    "  p.mrr_minor IS NULL, count(*), coalesce(sum(p.mrr_minor), 0)::bigint, "
+    "  count(*) FILTER (WHERE is_leaving), "
+    "  coalesce(sum(p.mrr_minor) FILTER (WHERE is_leaving), 0)::bigint "
     "FROM pieces p JOIN cg_subscription b ON b.id = p.subscription_id "
-    "WHERE p.starts_at <= %(at)s AND p.ends_at > %(at)s "
-    "AND p.state IN ('active', 'past_due') AND b.deleted_at IS NULL "
-    "AND (b.canceled_at <= %(at)s OR b.cancel_at > %(at)s) GROUP BY 1 ORDER BY 1"
+    "CROSS JOIN LATERAL (SELECT p.state IN ('active', 'past_due') "
+    "  AND b.deleted_at IS NULL "
+    "  AND (b.canceled_at <= %(at)s OR b.cancel_at > %(at)s) AS is_leaving) l "
+    "WHERE p.starts_at <= %(at)s AND p.ends_at > %(at)s AND p.state <> 'over' "
+    "GROUP BY 1, 2, 3, 4 ORDER BY 1, 2"
 )
 _INVOICES = (
     "SELECT coalesce(nullif(upper(currency), ''), %(base)s), "
@@ -72,6 +72,7 @@ def list_differences(
     }
     rates = RateTable.load(organization)
     found: list[Difference] = []
+    leaving: dict[str, list[list[int]]] = defaultdict(list)
 
     def add(code: str, text: str, count: int, minor: int, currency: str) -> None:
         worth = rates.convert(minor, currency, day)
@@ -79,16 +80,19 @@ def list_differences(
 
     with connection.cursor() as cur:
         cur.execute(_narrowed(_STATES, members), values)
-        for state, currency, is_stray, is_unpriced, count, minor in cur.fetchall():
+        for state, currency, is_stray, is_unpriced, *sums in cur.fetchall():
+            count, minor, *leaves = sums
+            leaving[currency].append(leaves)
             code = _code(state, is_stray=is_stray, is_unpriced=is_unpriced)
             if code:
                 text = _TEXTS[code].format(days=policy.past_due_grace_days)
                 add(code, text, count, minor, currency)
             elif rates.factor(currency, day) is None:
                 add("missing_rate", _TEXTS["missing_rate"], count, minor, currency)
-        cur.execute(_narrowed(_LEAVING, members), values)
-        for currency, count, minor in cur.fetchall():
-            add("leaving", _TEXTS["leaving"], count, minor, currency)
+        for currency, parts in sorted(leaving.items()):
+            count, minor = map(sum, zip(*parts, strict=True))
+            if count:
+                add("leaving", _TEXTS["leaving"], count, minor, currency)
         cur.execute(pieces.invoices_of(_INVOICES, members), values)
         for currency, unpaid, unpaid_minor, refunds, refunded in cur.fetchall():
             if unpaid:

@@ -140,18 +140,16 @@ def lifetime_value(
     return float(arpa) * margin_pct / 100 / monthly
 
 
-def movement(row: CustomerMonth) -> Movement | None:
-    """The movement of one customer; None when nothing moved."""
-    start, end = row.start, row.end
+def kind_of(start: int, end: int, *, paid_before: bool) -> str | None:
+    """The kind of a movement between these MRRs, which is of their difference; None
+    when nothing moved."""
     if start == end:
         return None
     if start == 0:
-        kind = "reactivation" if row.paid_before else "new"
-        return Movement(row.customer_id, kind, end)
+        return "reactivation" if paid_before else "new"
     if end == 0:
-        return Movement(row.customer_id, "churn", start)
-    kind = "expansion" if end > start else "contraction"
-    return Movement(row.customer_id, kind, abs(end - start))
+        return "churn"
+    return "expansion" if end > start else "contraction"
 
 
 def summarize(rows: Iterable[CustomerMonth]) -> tuple[Summary, list[Movement]]:
@@ -168,10 +166,11 @@ def summarize(rows: Iterable[CustomerMonth]) -> tuple[Summary, list[Movement]]:
         at_end += row.end > 0
         lost += row.start > 0 and row.end == 0
         joined += row.start == 0 and row.end > 0
-        found = movement(row)
-        if found is not None:
-            sums[found.kind] += found.amount
-            moved.append(found)
+        kind = kind_of(row.start, row.end, paid_before=row.paid_before)
+        if kind is not None:
+            amount = abs(row.end - row.start)
+            sums[kind] += amount
+            moved.append(Movement(row.customer_id, kind, amount))
     return (
         Summary(
             start=start,

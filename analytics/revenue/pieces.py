@@ -18,9 +18,9 @@ from churnguard.models import Organization
 COUNTED = ("active", "past_due")
 _COUNTED_SQL = "('active', 'past_due')"
 
-# Materialized where an expression would be computed again for each of its uses.
+# OFFSET 0 where an expression would else be computed again for each of its uses.
 PIECES = """
-subs AS MATERIALIZED (
+subs AS (
     SELECT b.id, cs.customer_id, b.started_at, b.canceled_at, b.ended_at, b.deleted_at,
         b.status AS status_now, b.created_at,
         CASE WHEN b.is_trial THEN coalesce(b.trial_ends_at, 'infinity') END AS trial_to,
@@ -28,26 +28,28 @@ subs AS MATERIALIZED (
     FROM cg_subscription b
     LEFT JOIN cg_customer_source cs ON cs.id = b.customer_source_id
     WHERE b.organization_id = %(org)s {narrow}
-), versions AS (
-    SELECT s.*, v.at, v.known_at, v.status, v.plan AS plan_then,
-        coalesce(nullif(upper(v.currency), ''), %(base)s) AS currency_then,
-        v.mrr_minor AS mrr_then, lead(v.at) OVER w AS next_at,
-        row_number() OVER w = 1 AS is_first,
-        max(CASE WHEN v.starts_run THEN greatest(v.at, CASE
-            WHEN v.at = s.started_at THEN v.known_at END) END) OVER w AS due_since
-    FROM subs s CROSS JOIN LATERAL (
-        SELECT c.id, c.effective_at AS at, c.known_at, c.status, c.plan, c.currency,
-            c.mrr_minor, c.status = 'past_due' AND lag(c.status) OVER (
-                ORDER BY c.effective_at, c.id) IS DISTINCT FROM 'past_due' AS starts_run
-        FROM cg_subscription_change c WHERE c.subscription_id = s.id
+), followed AS (
+    SELECT s.*, v.*, lead(v.at) OVER w AS next_at, row_number() OVER w = 1 AS is_first,
+        v.status = 'past_due' AND lag(v.status) OVER w IS DISTINCT FROM 'past_due'
+            AS starts_run
+    FROM subs s LEFT JOIN cg_subscription_change c ON c.subscription_id = s.id
+    CROSS JOIN LATERAL (
+        SELECT c.id AS change_id, c.effective_at AS at, c.known_at, c.status,
+            c.plan AS plan_then, c.currency AS currency_stored, c.mrr_minor AS mrr_then
+        WHERE c.id IS NOT NULL
         UNION ALL
         SELECT 0, coalesce(s.started_at, s.created_at), s.created_at, s.status_now,
-            s.plan, s.currency, s.mrr_minor, s.status_now = 'past_due'
-        WHERE NOT EXISTS (SELECT FROM cg_subscription_change c
-            WHERE c.subscription_id = s.id)
+            s.plan, s.currency, s.mrr_minor
+        WHERE c.id IS NULL
     ) v
-    WINDOW w AS (PARTITION BY s.id ORDER BY v.at, v.id)
-), bounded AS MATERIALIZED (
+    WINDOW w AS (PARTITION BY s.id ORDER BY v.at, v.change_id)
+), versions AS (
+    SELECT f.*, coalesce(nullif(upper(currency_stored), ''), %(base)s) AS currency_then,
+        max(CASE WHEN starts_run THEN greatest(at, CASE
+            WHEN at = started_at THEN known_at END) END)
+            OVER (PARTITION BY id ORDER BY at, change_id) AS due_since
+    FROM followed f
+), bounded AS (
     SELECT v.*, CASE WHEN is_first THEN coalesce(started_at, at)
             ELSE greatest(at, started_at) END AS lo,
         greatest(trial_to, CASE WHEN is_first AND trial_ends_at IS NOT NULL
@@ -58,7 +60,8 @@ subs AS MATERIALIZED (
         WHEN 'canceled_at' THEN coalesce(canceled_at, ended_at)
         ELSE coalesce(ended_at, CASE WHEN status_now IN ('canceled', 'ended')
             THEN canceled_at END) END AS finish) f
-), stated AS MATERIALIZED (
+    OFFSET 0
+), stated AS (
     SELECT b.*, least(coalesce(next_at, 'infinity'), finish_at) AS hi,
         CASE WHEN status = 'trialing' THEN 'trial'
             WHEN status IN ('active', 'past_due', 'paused') THEN status
@@ -70,6 +73,7 @@ subs AS MATERIALIZED (
         CASE WHEN status = 'past_due'
             THEN due_since + %(grace)s * interval '1 day' END AS grace_until
     FROM bounded b
+    OFFSET 0
 ), pieces AS (
     SELECT x.id AS subscription_id, x.customer_id, coalesce(x.plan_then, '') AS plan,
         x.currency_then AS currency, x.mrr_then AS mrr_minor, p.state, p.starts_at,

@@ -7,16 +7,17 @@ exchange rates; what the rates did is `fx`, so the identity of `Summary` holds.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from django.db import connection
 
 from analytics.revenue import pieces
-from analytics.revenue.movements import CustomerMonth, Summary, movement
+from analytics.revenue.movements import Summary, kind_of
 from analytics.revenue.periods import Period, Question
 from analytics.revenue.rates import RateTable
 from analytics.segments.members import read_members
@@ -52,10 +53,10 @@ _STEPS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """One movement. amount: positive; before, after: the customer's MRR at the rates
-    of the day before. All in minor units of the base currency."""
+class Moved(NamedTuple):
+    """One movement; a tuple, because a report may make 100,000. amount: positive;
+    before, after: the customer's MRR at the rates of the day before. All in minor units
+    of the base currency."""
 
     day: date
     customer_id: int
@@ -97,8 +98,8 @@ class _Book:
 
     rates: RateTable
     held: dict[int, Amounts] = field(default_factory=dict)
-    counts: dict[str, Counter[Amounts]] = field(
-        default_factory=lambda: defaultdict(Counter)
+    counts: dict[str, dict[Amounts, int]] = field(
+        default_factory=lambda: defaultdict(dict)
     )
 
     def put(self, customer_id: int, group: str, amounts: Amounts) -> None:
@@ -109,16 +110,19 @@ class _Book:
             if not counts[before]:
                 del counts[before]
         if amounts:
-            counts[amounts] += 1
+            counts[amounts] = counts.get(amounts, 0) + 1
             self.held[customer_id] = amounts
         else:
             self.held.pop(customer_id, None)
 
     def value(self, amounts: Amounts, day: date) -> int:
         """What can be converted of `amounts`, at the rates of `day`."""
-        total = 0
+        base, total = self.rates.base, 0
         for currency, minor in amounts:
-            total += self.rates.convert(minor, currency, day) or 0
+            if currency == base:
+                total += minor
+            else:
+                total += self.rates.convert(minor, currency, day) or 0
         return total
 
     def total(self, group: str, day: date) -> tuple[int, int]:
@@ -143,8 +147,7 @@ class _Span:
     """What each customer that changed held at the start."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
+class _Change(NamedTuple):
     """A customer's new amounts on a day."""
 
     day: date
@@ -221,7 +224,7 @@ def _changes(
         following = rows[number + 1][:2] if number + 1 < len(rows) else None
         if following == (day, customer_id):
             continue
-        amounts = tuple(sorted((c, n) for c, n in mine.items() if n))
+        amounts = tuple(sorted(item for item in mine.items() if item[1]))
         group = {"plan": plan, "segment": segment}.get(question.group, "")
         if day == eve:
             book.put(customer_id, group, amounts)
@@ -238,29 +241,17 @@ def _apply(book: _Book, change: _Change, span: _Span, overall: _Span) -> Moved |
     """Take a change into the book; the movement it is, if it is one."""
     before = book.held.get(change.customer_id, ())
     eve = change.day - timedelta(days=1)
-    row = CustomerMonth(
-        change.customer_id,
-        start=book.value(before, eve),
-        end=book.value(change.amounts, eve),
-        paid_before=change.paid_from < change.day,
-    )
+    start, end = book.value(before, eve), book.value(change.amounts, eve)
     span.before.setdefault(change.customer_id, before)
     overall.before.setdefault(change.customer_id, before)
     book.put(change.customer_id, change.group, change.amounts)
-    found = movement(row)
-    if found is None:
+    kind = kind_of(start, end, paid_before=change.paid_from < change.day)
+    if kind is None:
         return None
-    span.sums[found.kind] += found.amount
-    overall.sums[found.kind] += found.amount
-    return Moved(
-        change.day,
-        change.customer_id,
-        found.kind,
-        found.amount,
-        row.start,
-        row.end,
-        change.group,
-    )
+    amount = abs(end - start)
+    span.sums[kind] += amount
+    overall.sums[kind] += amount
+    return Moved(change.day, change.customer_id, kind, amount, start, end, change.group)
 
 
 def _close(book: _Book, group: str, span: _Span) -> PeriodSummary:
