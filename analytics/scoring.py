@@ -20,6 +20,7 @@ from analytics import definition, health, score_lines
 from analytics import facts as fact_table
 from analytics.definition import METRICS
 from analytics.definitions import effects
+from analytics.facts.base import literal
 from analytics.models import ScoreDefinition
 from analytics.revenue import mrr, pieces
 from analytics.score_notes import ScoredCustomer, publish_changes
@@ -144,8 +145,8 @@ def active_definition(organization_id: int, segment: str = "") -> ScoreDefinitio
 def load_customers(cur: Cursor, ids: list[int]) -> list[ScoredCustomer]:
     cur.execute(
         "SELECT id, public_id, name, segment, score, band FROM cg_customer "
-        "WHERE id = ANY(%s) ORDER BY id",
-        [ids],
+        "WHERE id = ANY(%s::bigint[]) ORDER BY id",
+        [literal(ids)],
     )
     return [ScoredCustomer(*row) for row in cur.fetchall()]
 
@@ -187,13 +188,17 @@ def get_priors(
         [org_id, _PRIORS_LEAST],
     )
     table = {(segment, metric): median for segment, metric, median in cur.fetchall()}
-    rows: dict[str, list[float]] = {}
-    for segment in {customer.segment for customer in customers}:
-        rows[segment] = [
+    place: dict[str, int] = {}
+    rows = [place.setdefault(customer.segment, len(place)) for customer in customers]
+    by_segment = [
+        [
             table.get((segment, m.name), table.get(("", m.name), health.PRIOR))
             for m in METRICS
         ]
-    return np.array([rows[customer.segment] for customer in customers])
+        for segment in place
+    ]
+    medians = np.array(by_segment).reshape(-1, len(METRICS))
+    return medians[np.array(rows, dtype=np.int64)]
 
 
 def refresh_priors(org_id: int, now: datetime) -> int:
@@ -236,7 +241,7 @@ def _store(
     now: datetime,
 ) -> int:
     """Append the changed scores and update the customers; returns rows appended."""
-    ids = f"{{{','.join(str(one.id) for one in customers)}}}"
+    ids = literal([one.id for one in customers])
     known = lines.known.tolist()
     score = lines.score.tolist()
     coverage = lines.coverage_pct.tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,13 +90,14 @@ class Links:
     """The source identities of n customers.
 
     customers: (n,) ids; row: (k,) the customer's row number; ref: (k,) the identity;
-    source: (k,) its source.
+    source: (k,) its source; arrays: `refs` and `rows` as PostgreSQL writes them.
     """
 
     customers: Ints
     row: Ints
     ref: Ints
     source: Ints
+    arrays: Mapping[str, str]
 
     @property
     def n(self) -> int:
@@ -106,12 +108,12 @@ class Links:
         """What a statement with `OF` needs, and `more`."""
         # As literals: adapting thousands of numbers for each statement costs more
         # than some of the statements.
-        return {"refs": literal(self.ref), "rows": literal(self.row), **more}
+        return {**self.arrays, **more}
 
 
-def literal(numbers: Ints) -> str:
+def literal(numbers: Sequence[int]) -> str:
     """The array as PostgreSQL writes one."""
-    return f"{{{','.join(map(str, numbers.tolist()))}}}"
+    return f"{{{','.join(map(str, numbers))}}}"
 
 
 def get_links(cur: Cursor, customer_ids: Ints) -> Links:
@@ -122,9 +124,11 @@ def get_links(cur: Cursor, customer_ids: Ints) -> Links:
         "SELECT s.customer_id AS customer, s.id AS ref, s.source_id AS source "
         "FROM unnest(%(ids)s::bigint[]) AS c (id) "
         "JOIN cg_customer_source s ON s.customer_id = c.id",
-        {"ids": literal(customer_ids)},
+        {"ids": literal(customer_ids.tolist())},
         ("customer", "ref", "source"),
     )
     customer, ref, source = (found[name].astype(np.int64) for name in found)
     place = np.searchsorted(customer_ids, customer, sorter=order)
-    return Links(customer_ids, order[place], ref, source)
+    row = order[place]
+    arrays = {"refs": literal(ref.tolist()), "rows": literal(row.tolist())}
+    return Links(customer_ids, row, ref, source, arrays)

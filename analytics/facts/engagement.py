@@ -169,7 +169,7 @@ def _champions(
     found = read(
         cur,
         _CHAMPIONS,
-        links.parameters(now=now, sources=literal(links.source)),
+        links.parameters(now=now, sources=literal(links.source.tolist())),
         ("row", "living", "gone_at", "at", *_FEEDS),
     )
     rows = found["row"].astype(np.int64)

@@ -181,7 +181,7 @@ def _seats(cur: Cursor, links: Links) -> Floats:
         cur,
         "SELECT c.seats, o.row FROM unnest(%(ids)s::bigint[]) "
         "WITH ORDINALITY AS o (id, row) JOIN cg_customer c ON c.id = o.id",
-        {"ids": literal(links.customers)},
+        {"ids": literal(links.customers.tolist())},
         ("seats", "row"),
     )
     out = np.full(links.n, np.nan)

@@ -114,7 +114,7 @@ def gather(
     parameters = {
         "org": org_id,
         "base": row[1],
-        "ids": literal(customers),
+        "ids": literal(customers.tolist()),
         "at": at,
         "day": cutoff_day,
     }
