@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,7 +22,7 @@ from churnguard.records import (
     SurveyResponseRecord,
     TicketRecord,
 )
-from integrations.connectors.base import Page, ReadRequest, Stream
+from integrations.connectors.base import ReadRequest, Stream
 from integrations.connectors.hubspot.connector import HubspotConnector
 from integrations.connectors.hubspot.objects import KINDS
 from integrations.connectors.hubspot.records import (
@@ -32,52 +31,20 @@ from integrations.connectors.hubspot.records import (
     record_of,
     stages_of,
 )
-from integrations.http import Client, RefusedError
-from integrations.netguard import Guard
+from integrations.http import RefusedError
 from integrations.oauth import authorization_url, new_pkce
 from tests.fakes.hubspot import HubspotFake
-from tests.fakes.server import FakeServer, Response
+from tests.fakes.server import Response
+from tests.integrations.connectors import served
+from tests.integrations.connectors.served import NOW, Served, at, ids
 
-PAYLOADS = Path(__file__).resolve().parents[2] / "payloads" / "hubspot"
-NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
+payload = partial(served.payload, "hubspot")
 OWNERS = {"71540221": "mia@northwind.example"}
 
 
-def payload(name: str) -> Any:
-    return json.loads((PAYLOADS / f"{name}.json").read_text())
-
-
-def at(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-@dataclass
-class Setup:
-    """A fake account being served, and connectors for it."""
-
-    fake: HubspotFake
-    server: FakeServer
-    now: datetime = NOW
-
-    def connector(self, **settings: Any) -> HubspotConnector:
-        secrets = self.fake.secrets()
-        return HubspotConnector(
-            settings={**self.fake.settings(self.server.url), **settings},
-            secrets=secrets,
-            client=Client(
-                adapter="hubspot",
-                guard=Guard(allow_private=("127.0.0.1",)),
-                secrets=list(secrets.values()),
-                sleep=lambda _s: None,
-            ),
-            now=lambda: self.now,
-        )
-
-    def read(self, name: str, mode: str = "full", **options: Any) -> list[Page]:
-        settings = options.pop("settings", {})
-        request = ReadRequest(mode=mode, **options)  # type: ignore[arg-type]
-        connector = self.connector(**settings)
-        return list(connector.read(stream_of(name), request))
+class Setup(Served[HubspotFake]):
+    def stream(self, name: str) -> Stream:
+        return stream_of(name)
 
     def bodies(self, path: str) -> list[Any]:
         return [c.json() for c in self.server.calls if c.path.endswith(path)]
@@ -93,10 +60,6 @@ def setup() -> Iterator[Setup]:
 def stream_of(name: str) -> Stream:
     known = {stream.name: stream for stream in HubspotConnector.streams}
     return known.get(name) or Stream(name, "object", "hs_lastmodifieddate")
-
-
-def ids(pages: list[Page]) -> list[str]:
-    return [record.external_id for page in pages for record in page.records]
 
 
 # --- records --------------------------------------------------------------------------

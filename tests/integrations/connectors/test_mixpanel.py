@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import tracemalloc
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -36,51 +35,19 @@ from integrations.connectors.mixpanel.records import (
     event_of,
 )
 from integrations.http import Client
-from integrations.netguard import Guard
 from tests import openapi
 from tests.fakes.mixpanel import PROJECT, MixpanelFake
-from tests.fakes.server import FakeServer, Response
+from tests.fakes.server import Response
+from tests.integrations.connectors import served
+from tests.integrations.connectors.served import NOW, Served, at, ids
 
-PAYLOADS = Path(__file__).resolve().parents[2] / "payloads" / "mixpanel"
-NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
+payload = partial(served.payload, "mixpanel")
 STREAMS = {stream.name: stream for stream in MixpanelConnector.streams}
 
 
-def payload(name: str) -> Any:
-    return json.loads((PAYLOADS / f"{name}.json").read_text())
-
-
-def at(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-@dataclass
-class Setup:
-    """A fake project being served, and connectors for it."""
-
-    fake: MixpanelFake
-    server: FakeServer
-    now: datetime = NOW
-
+class Setup(Served[MixpanelFake]):
     def connector(self, **settings: Any) -> MixpanelConnector:
-        secrets = self.fake.secrets()
-        given = {"start_date": "2026-01-01", **settings}
-        return MixpanelConnector(
-            settings={**self.fake.settings(self.server.url), **given},
-            secrets=secrets,
-            client=Client(
-                adapter="mixpanel",
-                guard=Guard(allow_private=("127.0.0.1",)),
-                secrets=list(secrets.values()),
-                sleep=lambda _s: None,
-            ),
-            now=lambda: self.now,
-        )
-
-    def read(self, name: str, mode: str = "full", **options: Any) -> list[Page]:
-        connector = self.connector(**options.pop("settings", {}))
-        request = ReadRequest(mode=mode, **options)  # type: ignore[arg-type]
-        return list(connector.read(STREAMS[name], request))
+        return super().connector(**{"start_date": "2026-01-01", **settings})
 
     def windows(self) -> list[tuple[str, str]]:
         return [
@@ -99,10 +66,6 @@ def setup() -> Iterator[Setup]:
 
 def made(pages: list[Page]) -> list[EventRecord]:
     return [r for page in pages for r in page.records if isinstance(r, EventRecord)]
-
-
-def ids(pages: list[Page]) -> list[str]:
-    return [r.external_id for p in pages for r in p.records]  # type: ignore[union-attr]
 
 
 # --- records --------------------------------------------------------------------------

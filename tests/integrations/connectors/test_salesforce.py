@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,25 +29,18 @@ from churnguard.records import (
     ObjectRecord,
     TicketRecord,
 )
-from integrations.connectors.base import Page, ReadRequest, Stream
+from integrations.connectors.base import ReadRequest, Stream
 from integrations.connectors.salesforce.connector import SalesforceConnector
 from integrations.connectors.salesforce.objects import Described, describe, kind_of
 from integrations.connectors.salesforce.records import record_of
 from integrations.connectors.salesforce.rows import csv_rows, plain
-from integrations.http import Client
 from integrations.limits import Limiter
-from integrations.netguard import Guard
 from tests.fakes.base import CANARY
 from tests.fakes.salesforce import ORG, SalesforceFake
-from tests.fakes.server import FakeServer
+from tests.integrations.connectors.served import NOW, Served, at, ids
 
 PAYLOADS = Path(__file__).resolve().parents[2] / "payloads" / "salesforce"
-NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 CONTACTS = Stream("Contact", "contact")
-
-
-def at(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 def described(name: str, **more: str) -> Described:
@@ -66,33 +58,12 @@ def made(name: str, currency: str | None = "EUR", **changes: Any) -> AnyRecord:
     return msgspec.structs.replace(record, raw={})  # type: ignore[type-var]
 
 
-@dataclass
-class Setup:
-    """A fake org being served, and connectors for it."""
-
-    fake: SalesforceFake
-    server: FakeServer
-    now: datetime = NOW
-
+class Setup(Served[SalesforceFake]):
     def connector(self, **settings: Any) -> SalesforceConnector:
-        secrets = settings.pop("secrets", self.fake.secrets())
-        return SalesforceConnector(
-            settings={**self.fake.settings(self.server.url), **settings},
-            secrets=secrets,
-            client=Client(
-                adapter="salesforce",
-                guard=Guard(allow_private=("127.0.0.1",)),
-                secrets=list(secrets.values()),
-                make_budget=Limiter,
-                sleep=lambda _s: None,
-            ),
-            now=lambda: self.now,
-        )
+        return super().connector(client={"make_budget": Limiter}, **settings)
 
-    def read(self, name: str, mode: str = "full", **options: Any) -> list[Page]:
-        settings = options.pop("settings", {})
-        request = ReadRequest(mode=mode, **options)  # type: ignore[arg-type]
-        return list(self.connector(**settings).read(Stream(name, "object"), request))
+    def stream(self, name: str) -> Stream:
+        return Stream(name, "object")
 
     def queries(self) -> list[str]:
         return [c.query["q"] for c in self.server.calls if "q" in c.query]
@@ -106,10 +77,6 @@ def setup() -> Iterator[Setup]:
     fake = SalesforceFake()
     with fake.serve() as server:
         yield Setup(fake, server)
-
-
-def ids(pages: list[Page]) -> list[str]:
-    return [record.external_id for page in pages for record in page.records]
 
 
 # --- records --------------------------------------------------------------------------

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,58 +17,28 @@ from churnguard.records import (
     SurveyResponseRecord,
     TicketRecord,
 )
-from integrations.connectors.base import Page, ReadRequest, Stream
+from integrations.connectors.base import Stream
 from integrations.connectors.zendesk.account import base_url_of
 from integrations.connectors.zendesk.connector import ZendeskConnector
 from integrations.connectors.zendesk.records import record_of
-from integrations.http import Client
-from integrations.netguard import Guard
 from integrations.oauth import authorization_url
 from tests.fakes.base import CANARY
-from tests.fakes.server import FakeServer, Response
+from tests.fakes.server import Response
 from tests.fakes.zendesk import ZendeskFake
+from tests.integrations.connectors import served
+from tests.integrations.connectors.served import NOW, Served, at, ids
 
-PAYLOADS = Path(__file__).resolve().parents[2] / "payloads" / "zendesk"
-NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
+payload = partial(served.payload, "zendesk")
 TAGS = frozenset({"escalated"})
 STREAMS = {stream.name: stream for stream in ZendeskConnector.streams}
 
 
-def payload(name: str) -> Any:
-    return json.loads((PAYLOADS / f"{name}.json").read_text())
-
-
-def at(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-@dataclass
-class Setup:
-    """A fake account being served, and connectors for it."""
-
-    fake: ZendeskFake
-    server: FakeServer
-    now: datetime = NOW
-
+class Setup(Served[ZendeskFake]):
     def connector(self, **settings: Any) -> ZendeskConnector:
         secrets = {**self.fake.secrets(), "api_token": f"key-{CANARY}"}
         if settings.get("auth_flow") == "client_credentials":
             secrets = {"client_secret": secrets["client_secret"]}
-        return ZendeskConnector(
-            settings={**self.fake.settings(self.server.url), **settings},
-            secrets=secrets,
-            client=Client(
-                adapter="zendesk",
-                guard=Guard(allow_private=("127.0.0.1",)),
-                secrets=list(secrets.values()),
-                sleep=lambda _s: None,
-            ),
-            now=lambda: self.now,
-        )
-
-    def read(self, name: str, mode: str = "full", **options: Any) -> list[Page]:
-        request = ReadRequest(mode=mode, **options)  # type: ignore[arg-type]
-        return list(self.connector().read(STREAMS[name], request))
+        return super().connector(secrets=secrets, **settings)
 
     def queries(self, path: str) -> list[dict[str, str]]:
         return [c.query for c in self.server.calls if c.path == f"/api/v2{path}"]
@@ -81,10 +49,6 @@ def setup() -> Iterator[Setup]:
     fake = ZendeskFake()
     with fake.serve() as server:
         yield Setup(fake, server)
-
-
-def ids(pages: list[Page]) -> list[str]:
-    return [record.external_id for page in pages for record in page.records]
 
 
 def ticket(**changes: Any) -> TicketRecord:
