@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connections, transaction
@@ -21,8 +21,6 @@ from integrations.models import Credential, TriedToken
 from integrations.tokens import TokenSet, token_fingerprint
 
 LOCK_WAIT_S = 60
-TRIED_FOR = timedelta(days=7)
-"""A token that was tried and not saved within this is forgotten."""
 _STORED_SPACE, _TRIED_SPACE = 0x6367, 0x6368
 _TOKEN_FIELDS = ("access_token", "refresh_token", "instance_url", "scope")
 _SHOWN = ("access_token", "refresh_token")
@@ -104,8 +102,6 @@ class TriedTokens:
         return token_fingerprint(str(self.secrets["refresh_token"]))
 
     def _keep(self, **values: str) -> None:
-        old = datetime.now(UTC) - TRIED_FOR
-        TriedToken.objects.filter(updated_at__lt=old).delete()
         TriedToken.objects.update_or_create(
             organization_id=self.organization_id, mark=self._mark, defaults=values
         )

@@ -23,6 +23,7 @@ RULES: tuple[tuple[str, str, timedelta], ...] = (
         timedelta(days=30),
     ),
     ("cg_notice", "resolved_at < %s", timedelta(days=90)),
+    ("int_tried_token", "updated_at < %s", timedelta(days=7)),
     ("mon_quality_day", "measured_at < %s", timedelta(days=400)),
     ("django_session", "expire_date < %s", timedelta(0)),
 )

@@ -62,7 +62,7 @@ class TriedToken(models.Model):
     """What a refresh token that was only tried out has been renewed to.
 
     It may work only once, so saving it must store these instead
-    (`integrations.token_stores`).
+    (`integrations.token_stores`). Forgotten after a week.
     """
 
     id = models.BigAutoField(primary_key=True)

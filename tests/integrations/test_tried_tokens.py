@@ -18,6 +18,7 @@ from churnguard.models import Organization, User
 from integrations import credentials, runs, token_stores
 from integrations.models import Credential, Integration, StreamState, TriedToken
 from integrations.tokens import TokenSet
+from monitoring import prune
 from tests.fakes.base import CANARY
 from tests.fakes.rest import RestFake
 from tests.fakes.server import FakeServer
@@ -142,11 +143,11 @@ def test_an_interrupted_renewal_is_known_and_old_ones_are_forgotten(
 ) -> None:
     old = token_stores.TriedTokens(org.pk, {"refresh_token": "old"})
     old.save(TokenSet("at-2", "rt-2"))
-    long_ago = datetime.now(UTC) - token_stores.TRIED_FOR - timedelta(minutes=1)
-    TriedToken.objects.update(updated_at=long_ago)
+    TriedToken.objects.update(updated_at=datetime.now(UTC) - timedelta(days=8))
 
     store = token_stores.TriedTokens(org.pk, {"refresh_token": TYPED})
     store.note_spending(TYPED)
+    prune.tick()
 
     assert TriedToken.objects.count() == 1
     assert store.was_spent(TYPED)
