@@ -11,21 +11,16 @@ import base64
 import contextlib
 import os
 import select
-import shutil
 import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import redis
 
-from churnguard.runtime import processes
-from churnguard.runtime.services import start_and_wait
-from churnguard.runtime.valkey import EmbeddedValkey
+from tests.bench.bus import serving_bus
 from tests.bench.fanout_baseline import TOPIC
 from tests.bench.ingest_stage import CHECKOUT, KEY, Stage, _wait_for, show
 
@@ -95,7 +90,7 @@ class Crowd:
 
 def run(sockets: int = 1000, notes: int = 8, rounds: int = 5) -> list[str]:
     """The lines of the result table."""
-    with _bus() as url:
+    with serving_bus() as url:
         os.environ["REDIS_URL"] = os.environ["CACHE_URL"] = url
         stage = Stage()
         try:
@@ -182,19 +177,6 @@ def _count_frames(data: bytes) -> tuple[int, bytes]:
         count += data[place] & 15 == 1
         place += head + size
     return count, data[place:]
-
-
-@contextlib.contextmanager
-def _bus() -> Iterator[str]:
-    home = Path(tempfile.mkdtemp(prefix="cgv-"))
-    bus = EmbeddedValkey(home, role="bus", sockets=home)
-    bus.prepare()
-    process = start_and_wait(bus.service(), timeout_s=30)
-    try:
-        yield bus.url
-    finally:
-        processes.stop(process)
-        shutil.rmtree(home, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -14,24 +14,19 @@ of the process and of the database server, not of the provider.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from importlib import util
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from churnguard.runtime import processes
-from churnguard.runtime.services import start_and_wait
-from churnguard.runtime.valkey import EmbeddedValkey
+from tests.bench.bus import serving_bus
 from tests.bench.ingest_stage import CHECKOUT, Stage, show
 from tests.bench.sync_provider import FILE_VARIABLE, contacts, write_pages
 
@@ -186,7 +181,7 @@ class World:
 def run(records: int = 100_000, rounds: int = 1) -> list[str]:
     """Measure and show the table; returns its lines."""
     os.environ["INTEGRATION_ALLOW_PRIVATE_HOSTS"] = "127.0.0.1,unix"
-    with _bus() as url, tempfile.TemporaryDirectory(prefix="cgb-") as folder:
+    with serving_bus() as url, tempfile.TemporaryDirectory(prefix="cgb-") as folder:
         os.environ["REDIS_URL"] = os.environ["CACHE_URL"] = url
         pages = Path(folder) / "pages"
         write_pages(pages, records, max(1, records // 20))
@@ -278,19 +273,6 @@ def _line(name: str, rows: list[Row]) -> str:
         f"{name:<34}{speed:>10,.0f}{_middle(rows, 'cpu'):>8.1f}"
         f"{_middle(rows, 'own_s'):>8.1f}{_middle(rows, 'server_s'):>8.1f}{peak:>7.0f}"
     )
-
-
-@contextlib.contextmanager
-def _bus() -> Iterator[str]:
-    home = Path(tempfile.mkdtemp(prefix="cgv-"))
-    bus = EmbeddedValkey(home, role="bus", sockets=home)
-    bus.prepare()
-    process = start_and_wait(bus.service(), timeout_s=30)
-    try:
-        yield bus.url
-    finally:
-        processes.stop(process)
-        shutil.rmtree(home, ignore_errors=True)
 
 
 if __name__ == "__main__":
