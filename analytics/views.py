@@ -100,7 +100,8 @@ def customer(request: HttpRequest, customer_id: str) -> HttpResponse:
     if found.public_id != customer_id:
         return redirect("customer", customer_id=found.public_id)
     now = timezone.now()
-    health = queries.get_health(found, now)
+    since = "28" if request.GET.get("since") == "28" else "7"
+    health = queries.get_health(found, now, since_days=int(since))
     before = _before(request.GET.get("before"), now)
     kinds = tuple(k for k in request.GET.getlist("kind") if k in timeline.KINDS)
     moments = timeline.list_moments(
@@ -118,6 +119,7 @@ def customer(request: HttpRequest, customer_id: str) -> HttpResponse:
             "customer": found,
             "health": health,
             "components": health.components,
+            "since": since,
             "identities": identity_queries.of_entity(found),
             "people": people.of_customer(found),
             "fields": sayings.fields_of(health.sources),

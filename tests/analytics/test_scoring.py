@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
+from django.test import Client
 
 from analytics import queries, scoring
 from analytics.api import health_body
@@ -25,6 +26,7 @@ from churnguard.models import (
     SurveyResponse,
     Ticket,
     UsageWindow,
+    User,
 )
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -347,3 +349,20 @@ def test_priors_are_medians_over_the_newest_scores(
         median, customers = cur.fetchone()
     assert customers == 31
     assert median == 100
+
+
+def test_the_page_compares_with_a_week_or_four_ago(
+    ref: CustomerSource, client: Client, alice: User
+) -> None:
+    use(ref, list(range(118)))
+    week_ago = datetime.now(UTC) - timedelta(days=8)
+    scoring.score_now(ref.organization_id, [ref.customer_id], week_ago)
+    client.force_login(alice)
+    path = f"/customers/{ref.customer.public_id}/"
+
+    week = client.get(path).content.decode()
+    month = client.get(f"{path}?since=28").content.decode()
+
+    assert "There is no score of 28 days ago to compare with yet." in month
+    assert "There is no score of" not in week
+    assert "Against the score of" in week
