@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-SECOND_S, TEN_SECONDS_S, MINUTE_S, HOUR_S, DAY_S = 1.0, 10.0, 60.0, 3600.0, 86_400.0
+SECOND_S, MINUTE_S, HOUR_S, DAY_S = 1.0, 60.0, 3600.0, 86_400.0
 
 # Slots per window: the share of the quota that rounding costs, at most.
 SLOTS = 100

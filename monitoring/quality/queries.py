@@ -12,7 +12,6 @@ from monitoring.quality.catalog import has_rows
 from monitoring.quality.check import DIMENSIONS
 from monitoring.quality.refetch import Comparison, wilson
 
-TREND_DAYS = (30, 90)
 _STALE = timedelta(days=92)
 
 
