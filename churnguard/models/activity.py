@@ -17,8 +17,9 @@ class SourceRow(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     # No index of their own: the unique key and the indexes below begin with them.
+    # Nor a constraint: the source has one, and a check a row is a sixth of an insert.
     organization = models.ForeignKey(
-        Organization, on_delete=models.CASCADE, db_index=False
+        Organization, on_delete=models.CASCADE, db_index=False, db_constraint=False
     )
     source = models.ForeignKey(Source, on_delete=models.CASCADE, db_index=False)
     external_id = models.CharField(max_length=255)
