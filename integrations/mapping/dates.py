@@ -6,7 +6,6 @@ A date like 03/04/2026 is refused unless the mapping says which part is the day.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import re
 from collections.abc import Sequence
@@ -70,8 +69,12 @@ def parse_time(
     """
     if type(value) is str and not formats and value[10:11] in _ISO_MARKS:
         # Nearly all times come in this form.
-        with contextlib.suppress(ValueError):
-            return _in_utc(datetime.fromisoformat(value), zone)
+        try:
+            found = datetime.fromisoformat(value)
+        except ValueError:
+            found = None
+        if found is not None:
+            return _in_utc(found, zone)
     if isinstance(value, datetime):
         return _in_utc(value, zone)
     if isinstance(value, date):

@@ -16,6 +16,9 @@ from churnguard.records import RECORD_TYPES, AnyRecord, EventRecord, Record
 from integrations.mapping.dates import parse_time, show
 from integrations.mapping.transforms import is_empty, to_bool, to_decimal, to_text
 
+UNFIT = (ValueError, TypeError, ArithmeticError, AttributeError)
+"""What a value that cannot be used raises."""
+
 
 def record_from_mapping(
     values: Mapping[str, Any], record_type: str, *, raw: dict[str, Any] | None = None
@@ -38,7 +41,11 @@ def record_from_mapping(
                 field=name,
             )
         if value is not None:
-            fitted[name] = fit(name, convert, value)
+            # As `fit`, without a call for each field.
+            try:
+                fitted[name] = convert(value)
+            except UNFIT as exc:
+                raise misfit(name, value, exc) from None
     raw_name = "properties" if issubclass(cls, EventRecord) else "raw"
     if raw is not None and not fitted.get(raw_name):
         fitted[raw_name] = raw
@@ -69,9 +76,14 @@ def fit(name: str, convert: Callable[[Any], Any], value: Any) -> Any:
     """convert(value), with every failure as a RecordError of that field."""
     try:
         return convert(value)
-    except (ValueError, TypeError, ArithmeticError, AttributeError) as exc:
-        reason = str(exc) if isinstance(exc, ValueError) else f"{show(value)} is odd."
-        raise RecordError(f"{name}: {reason}", code="bad_value", field=name) from None
+    except UNFIT as exc:
+        raise misfit(name, value, exc) from None
+
+
+def misfit(name: str, value: Any, exc: Exception) -> RecordError:
+    """What is wrong with a value of a field, by the exception it caused."""
+    reason = str(exc) if isinstance(exc, ValueError) else f"{show(value)} is odd."
+    return RecordError(f"{name}: {reason}", code="bad_value", field=name)
 
 
 def converter_of(record_type: str, name: str) -> Callable[[Any], Any] | None:

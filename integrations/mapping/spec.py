@@ -24,8 +24,10 @@ from integrations.connectors.base import Reject
 from integrations.mapping.dates import show
 from integrations.mapping.paths import getter
 from integrations.mapping.records import (
+    UNFIT,
     converter_of,
     fit,
+    misfit,
     record_class,
     record_from_mapping,
 )
@@ -69,6 +71,8 @@ class CompiledMapping:
     custom: tuple[str, ...]
     keeps_all: bool
     consumed: frozenset[str]
+    recipe: str
+    """The same for the same specification."""
 
     def values(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """Our fields of one provider object; nothing else than RecordError is raised.
@@ -81,17 +85,17 @@ class CompiledMapping:
             )
         found: dict[str, Any] = {}
         for rule in self.rules:
-            value = fit(rule.target, rule.pull, raw)
+            try:
+                value = rule.pull(raw)
+            except UNFIT as exc:
+                raise misfit(rule.target, raw, exc) from None
             if is_empty(value):
                 value = rule.default
-            if is_empty(value):
-                if rule.required:
-                    raise RecordError(
-                        f"{rule.target}: {' or '.join(rule.sources)} has no value.",
-                        code="missing_field",
-                        field=rule.target,
-                    )
-            elif rule.bag:
+                if is_empty(value):
+                    if rule.required:
+                        raise _missing(rule)
+                    continue
+            if rule.bag:
                 found.setdefault(rule.bag, {})[rule.key] = value
             elif rule.target in BAGS:
                 found[rule.target] = found.get(rule.target, {}) | _object(rule, value)
@@ -104,7 +108,7 @@ class CompiledMapping:
 
     def record(self, raw: Mapping[str, Any]) -> AnyRecord:
         """A new record made of raw. Raises RecordError."""
-        return record_from_mapping(self.values(raw), self.record_type, raw=dict(raw))
+        return record_from_mapping(self.values(raw), self.record_type, raw=_plain(raw))
 
     def apply(self, record: AnyRecord) -> AnyRecord:
         """A connector's record with the mapped fields laid over it.
@@ -140,6 +144,10 @@ class CompiledMapping:
             }
         found = {name: getter(name)(raw) for name in self.custom}
         return {name: value for name, value in found.items() if value is not None}
+
+
+def _plain(raw: Mapping[str, Any]) -> dict[str, Any]:
+    return raw if type(raw) is dict else dict(raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +200,7 @@ def compile_mapping(spec: Mapping[str, Any]) -> CompiledMapping:
         custom=tuple(name for name in custom if name != "*"),
         keeps_all="*" in custom,
         consumed=frozenset(consumed),
+        recipe=msgspec.json.encode(spec, order="deterministic").decode(),
     )
 
 
@@ -262,6 +271,14 @@ def _rule(
         pull=_pull(sources, steps),
         default=entry.get("default"),
         required=bool(entry.get("required")),
+    )
+
+
+def _missing(rule: Rule) -> RecordError:
+    return RecordError(
+        f"{rule.target}: {' or '.join(rule.sources)} has no value.",
+        code="missing_field",
+        field=rule.target,
     )
 
 
