@@ -17,7 +17,7 @@ from integrations import connectors, drift, runs
 from integrations.connectors.base import Connector, Field, Stream
 from integrations.currencies import ISO_4217
 from integrations.mapping import compile_entity_mappings
-from integrations.models import Integration, StreamKey, StreamState
+from integrations.models import Integration, StreamSeen, StreamState
 
 # msgspec crashes where threads work out a type for the first time together.
 msgspec.json.Decoder(Stream)
@@ -137,7 +137,7 @@ def apply_types(integration: Integration) -> list[str]:
             setattr(state, name, None)
         state.save(update_fields=["record_type", *_OF_THE_TYPE])
         # They are ids of the other type's rows.
-        StreamKey.objects.filter(stream=state).delete()
+        StreamSeen.objects.filter(stream=state).delete()
     return [state.name for state in changed]
 
 

@@ -1,18 +1,19 @@
 """Deletes that show by absence: what a full read or an id list does not hold any more.
 
-A stream's live ids are in `int_stream_key`, each with the last run that saw it. After
-a complete look, those of an older run are gone at the source; they get a tombstone
-(values stay) unless the brake says that a person should look first.
+Which ids each run has seen is kept by `seen`. After a complete look, those that only
+older runs saw are gone at the source; they get a tombstone (values stay) unless the
+brake says that a person should look first.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from django.db import connection
 
-from integrations import load
+from integrations import load, seen
 from integrations.models import RunStream, StreamState
 from integrations.pages import (
     BrakeError,
@@ -25,15 +26,6 @@ from integrations.pages import (
 
 CHUNK = 1000
 SWEEP_EVERY = timedelta(days=1)
-
-_COUNT = """
-SELECT count(*), count(*) FILTER (WHERE run_id < %s) FROM int_stream_key
-WHERE stream_id = %s
-"""
-_GONE = """
-SELECT external_id FROM int_stream_key WHERE stream_id = %s AND run_id < %s
-ORDER BY external_id LIMIT %s
-"""
 
 
 def is_due(reading: Reading) -> bool:
@@ -69,18 +61,31 @@ def bury(reading: Reading, *, older_than: int) -> int:
 
     Raises BrakeError before the first when it would be too many and nobody confirmed.
     """
-    state, part = reading.state, reading.part
-    with connection.cursor() as cur:
-        cur.execute(_COUNT, [older_than, state.pk])
-        live, gone = cur.fetchone()
-    limit = brake_limit(live)
-    if gone > limit and not reading.brake_is_off and not part.deleted:
-        raise BrakeError(gone, live, limit, _next_gone(state, older_than, 20))
+    absences = seen.Absences(
+        reading.state.pk,
+        reading.job.integration.source_id,
+        reading.shape.record_type,
+        older_than,
+    )
+    chunks = absences.chunks(CHUNK)
+    first = next(chunks, [])
+    _check_brake(reading, absences, first)
     buried = 0
-    while ids := _next_gone(state, older_than, CHUNK):
+    for ids in chain([first] if first else [], chunks):
         buried += _bury_chunk(reading, ids)
         reading.job.check_border()
+    absences.settle()
     return buried
+
+
+def _check_brake(reading: Reading, absences: seen.Absences, first: list[str]) -> None:
+    # Counting what is alive takes a look at each row, which few runs need.
+    is_few = len(first) <= brake_limit(0)
+    if is_few or reading.brake_is_off or reading.part.deleted:
+        return
+    gone, live = absences.count(), absences.count_live()
+    if gone > brake_limit(live):
+        raise BrakeError(gone, live, brake_limit(live), first[:20])
 
 
 def braked(state: StreamState, part: RunStream, error: BrakeError, kind: str) -> None:
@@ -106,12 +111,6 @@ def describe(state: StreamState) -> dict[str, Any] | None:
     return {name: state.brake[name] for name in shown}
 
 
-def _next_gone(state: StreamState, older_than: int, most: int) -> list[str]:
-    with connection.cursor() as cur:
-        cur.execute(_GONE, [state.pk, older_than, most])
-        return [row[0] for row in cur.fetchall()]
-
-
 def _bury_chunk(reading: Reading, ids: list[str]) -> int:
     job, part = reading.job, reading.part
     with page_transaction():
@@ -129,12 +128,6 @@ def _bury_chunk(reading: Reading, ids: list[str]) -> int:
             page=part.pages,
             deleted_ids=ids,
         )
-        with connection.cursor() as cur:
-            cur.execute(
-                "DELETE FROM int_stream_key WHERE stream_id = %s "
-                "AND external_id = ANY(%s)",
-                [reading.state.pk, ids],
-            )
         part.deleted += result.deleted
         part.save(update_fields=["pages", "deleted"])
         hold(job)

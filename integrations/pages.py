@@ -4,10 +4,11 @@ one transaction."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from django.conf import settings
@@ -19,8 +20,8 @@ from churnguard.errors import ChurnGuardError
 from churnguard.models import Batch
 from churnguard.records import Record
 from churnguard.stream import notes
-from integrations import counting, drift, load, shaping
-from integrations.connectors.base import Connector, Page, Stream
+from integrations import counting, drift, load, seen, shaping, sifting
+from integrations.connectors.base import AnyPage, Connector, RowPage, Stream
 from integrations.crashpoints import crash_point
 from integrations.load.entities import TABLES
 from integrations.models import Integration, RunStream, StreamState, SyncRun
@@ -28,21 +29,14 @@ from integrations.runs import Claim, Keeper, LeaseLostError
 
 NOTE_EVERY_S = 0.5
 _ABSENCE = ("full", "sweep")
+_WATCHED = 200
+"""Objects of a page that are looked at for new fields."""
 
 _FENCE = """
 UPDATE int_sync_run SET
     attempts = CASE WHEN %(progress)s THEN 0 ELSE attempts END
 WHERE id = %(run)s AND fence = %(fence)s AND status = 'processing'
 RETURNING cancel_requested_at IS NOT NULL
-"""
-_SEE = """
-INSERT INTO int_stream_key (stream_id, external_id, run_id)
-SELECT %(stream)s, k, %(run)s FROM unnest(%(keys)s::text[]) AS k
-ON CONFLICT (stream_id, external_id) DO UPDATE SET run_id = excluded.run_id
-WHERE int_stream_key.run_id <> excluded.run_id
-"""
-_FORGET = """
-DELETE FROM int_stream_key WHERE stream_id = %s AND external_id = ANY(%s)
 """
 _ALIVE = """
 SELECT count(*) FROM {table} WHERE source_id = %s AND external_id = ANY(%s)
@@ -123,13 +117,13 @@ def brake_limit(live: int) -> int:
     return max(20, int(live * 0.3))
 
 
-def store(reading: Reading, page: Page) -> None:
+def store(reading: Reading, page: AnyPage) -> None:
     """Commit a page. Raises LeaseLostError, CancelledError (both before anything is
     stored) and BrakeError."""
     job, part = reading.job, reading.part
-    shaped = shaping.shape(page, reading.shape)
+    shaped = _shaped(reading, page)
     _check_brake(reading, page, shaped)
-    is_new = reading.watch.see(shaping.raw_of(record) for record in page.records[:200])
+    is_new = reading.watch.see(_raws(page, shaped))
     load.prepare(connection, shaped.items)
     crash_point("after_fetch")
     with page_transaction():
@@ -148,9 +142,12 @@ def store(reading: Reading, page: Page) -> None:
             filtered=shaped.filtered,
             deleted_ids=page.deleted_ids,
             remember_keys=not reading.stream.primary_key_unique,
+            rows=shaped.rows,
+            unchanged=len(shaped.unchanged),
+            stored=shaped.stored,
         )
         _keep_merges(reading, page, shaped)
-        _see_keys(reading, page, shaped)
+        _see_ids(reading, page, shaped)
         part.pages += 1
         for name in Batch.COUNTERS:
             setattr(part, name, getattr(part, name) + getattr(result, name))
@@ -170,6 +167,26 @@ def store(reading: Reading, page: Page) -> None:
         updated=result.updated,
     )
     crash_point("after_commit")
+
+
+def _shaped(reading: Reading, page: AnyPage) -> shaping.Shaped:
+    if isinstance(page, RowPage):
+        sifted = sifting.sift(
+            page, reading.stream, reading.shape, reading.job.integration.source_id
+        )
+        if sifted is not None:
+            shaped = shaping.shape_rows(page, sifted.rows, reading.shape)
+            shaped.unchanged, shaped.stored = sifted.unchanged, sifted.stored
+            return shaped
+    return shaping.shape(page, reading.shape)
+
+
+def _raws(page: AnyPage, shaped: shaping.Shaped) -> Iterable[dict[str, Any]]:
+    """Some of the provider's objects; those that did not change show nothing new."""
+    if shaped.stored is None:
+        return map(shaping.raw_of, page.records[:_WATCHED])
+    changed = [row.row for row in shaped.rows[:_WATCHED]]
+    return changed + [reject.raw for reject in shaped.rejects[:_WATCHED]]
 
 
 @contextmanager
@@ -210,12 +227,7 @@ def hold(job: Job, *, progress: bool = False) -> None:
 def see_ids(reading: Reading, ids: list[str]) -> None:
     """Mark ids of a sweep as still there, in a transaction of their own."""
     with page_transaction():
-        with connection.cursor() as cur:
-            cur.execute(
-                "UPDATE int_stream_key SET run_id = %s "
-                "WHERE stream_id = %s AND external_id = ANY(%s)",
-                [reading.job.run.pk, reading.state.pk, _stored(reading, ids)],
-            )
+        seen.note(reading.state.pk, reading.job.run.pk, _stored(reading, ids))
         hold(reading.job)
 
 
@@ -251,7 +263,7 @@ def _note_progress(job: Job, part: RunStream) -> None:
 
 
 def _save_state(
-    reading: Reading, page: Page, result: load.LoadResult, is_new: bool
+    reading: Reading, page: AnyPage, result: load.LoadResult, is_new: bool
 ) -> None:
     state = reading.state
     changes: dict[str, Any] = {
@@ -267,50 +279,40 @@ def _save_state(
     StreamState.objects.filter(pk=state.pk).update(**changes)
 
 
-def _keep_merges(reading: Reading, page: Page, shaped: shaping.Shaped) -> None:
+def _keep_merges(reading: Reading, page: AnyPage, shaped: shaping.Shaped) -> None:
     load.keep_merges(
         connection,
         org_id=reading.job.run.organization_id,
         source_id=reading.job.integration.source_id,
         record_type=reading.shape.record_type,
         merged=page.merged_ids,
-        alive=(
-            load.stored_id(item)
-            for item in shaped.items
-            if isinstance(item, Record) and not item.deleted
+        alive=chain(
+            shaped.unchanged,
+            (
+                load.stored_id(item)
+                for item in shaped.items
+                if isinstance(item, Record) and not item.deleted
+            ),
         ),
         now=datetime.now(UTC),
     )
 
 
-def _see_keys(reading: Reading, page: Page, shaped: shaping.Shaped) -> None:
+def _see_ids(reading: Reading, page: AnyPage, shaped: shaping.Shaped) -> None:
     if reading.stream.deletes not in _ABSENCE or reading.shape.record_type == "event":
         return
     entities = [item for item in shaped.items if isinstance(item, Record)]
-    seen = {load.stored_id(item) for item in entities if not item.deleted}
-    gone = set(_stored(reading, page.deleted_ids)) | {
-        load.stored_id(item) for item in entities if item.deleted
-    }
+    gone = {load.stored_id(item) for item in entities if item.deleted}
+    gone.update(_stored(reading, page.deleted_ids))
+    ids = [*shaped.unchanged, *map(load.stored_id, entities)]
     # A refused record still exists at the source.
-    known = _stored(reading, [r.external_id for r in shaped.rejects if r.external_id])
-    with connection.cursor() as cur:
-        keys = sorted(key for key in seen - gone if len(key) <= 255)
-        if keys:
-            cur.execute(
-                _SEE,
-                {"stream": reading.state.pk, "run": reading.job.run.pk, "keys": keys},
-            )
-        if known:
-            cur.execute(
-                "UPDATE int_stream_key SET run_id = %s "
-                "WHERE stream_id = %s AND external_id = ANY(%s)",
-                [reading.job.run.pk, reading.state.pk, known],
-            )
-        if gone:
-            cur.execute(_FORGET, [reading.state.pk, sorted(gone)])
+    ids += _stored(reading, [r.external_id for r in shaped.rejects if r.external_id])
+    if gone:
+        ids = [each for each in ids if each not in gone]
+    seen.note(reading.state.pk, reading.job.run.pk, ids)
 
 
-def _check_brake(reading: Reading, page: Page, shaped: shaping.Shaped) -> None:
+def _check_brake(reading: Reading, page: AnyPage, shaped: shaping.Shaped) -> None:
     """Feed and flag deletes: count those that would bury a live row."""
     if reading.brake_is_off or reading.shape.record_type == "event":
         return

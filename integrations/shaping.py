@@ -15,7 +15,8 @@ import msgspec
 
 from churnguard.errors import ConfigError, RecordError
 from churnguard.records import RECORD_TYPES, AnyRecord, EventRecord, Record
-from integrations.connectors.base import Page, Reject
+from integrations.connectors.base import AnyPage, Reject, RowPage
+from integrations.load.lots import Sent
 
 _MISSING = object()
 OPERATORS = ("eq", "ne", "gt", "gte", "lt", "lte", "in", "contains", "exists")
@@ -25,7 +26,7 @@ OPERATORS = ("eq", "ne", "gt", "gte", "lt", "lte", "in", "contains", "exists")
 class Shape:
     """How the records of one stream are changed.
 
-    record_type: the type they shall have; mapping: anything with
+    record_type: the type they shall have; mapping: anything with a `recipe` and
     `apply(record) -> record` that raises RecordError, or None.
     """
 
@@ -34,35 +35,64 @@ class Shape:
     filters: Mapping[str, Any] = field(default_factory=dict)
     mapping: Any = None
 
+    @property
+    def recipe(self) -> str:
+        """Changes whenever the mapping does."""
+        return "" if self.mapping is None else str(self.mapping.recipe)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Shaped:
-    """What goes into the writer; items + rejects + filtered = what the page held."""
+    """What goes into the writer; items + rejects + filtered + unchanged = what the page
+    held. rows: what the items were made of, in the same order, where that is known.
+    unchanged: stored ids of rows left as they are; stored: see `sifting.Sifted`."""
 
-    items: list[AnyRecord]
-    rejects: list[Reject]
-    filtered: int
+    items: list[AnyRecord] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    filtered: int = 0
+    rows: list[Sent] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    stored: Mapping[str, int | None] | None = None
 
 
-def shape(page: Page, how: Shape) -> Shaped:
+def shape(page: AnyPage, how: Shape) -> Shaped:
     """Apply `how` to a page."""
     rules = filters_for(how.filters, how.stream)
-    items: list[AnyRecord] = []
-    rejects = list(page.rejects)
-    filtered = page.filtered
+    shaped = Shaped(rejects=list(page.rejects), filtered=page.filtered)
     for record in page.records:
         try:
-            changed = retype(record, how.record_type)
-            if how.mapping is not None:
-                changed = how.mapping.apply(changed)
+            changed = _changed(record, how)
         except RecordError as exc:
-            rejects.append(Reject.of(exc, raw_of(record), id_of(record)))
+            shaped.rejects.append(Reject.of(exc, raw_of(record), id_of(record)))
             continue
         if rules and not passes(changed, rules):
-            filtered += 1
+            shaped.filtered += 1
         else:
-            items.append(changed)
-    return Shaped(items, rejects, filtered)
+            shaped.items.append(changed)
+    return shaped
+
+
+def shape_rows(page: RowPage, rows: Sequence[Sent], how: Shape) -> Shaped:
+    """Apply `how`, which filters nothing, to some rows of a page."""
+    shaped = Shaped(filtered=page.filtered)
+    for row in rows:
+        try:
+            record = page.make(row.row)
+        except RecordError as exc:
+            shaped.rejects.append(page.reject(exc, row.row))
+            continue
+        try:
+            shaped.items.append(_changed(record, how))
+        except RecordError as exc:
+            shaped.rejects.append(Reject.of(exc, raw_of(record), id_of(record)))
+            continue
+        shaped.rows.append(row)
+    return shaped
+
+
+def _changed(record: AnyRecord, how: Shape) -> AnyRecord:
+    changed = retype(record, how.record_type)
+    return changed if how.mapping is None else how.mapping.apply(changed)
 
 
 def retype(record: AnyRecord, record_type: str) -> AnyRecord:

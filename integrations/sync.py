@@ -35,6 +35,7 @@ from integrations import (
     mappings,
     pages,
     runs,
+    seen,
     shaping,
 )
 from integrations.connectors.base import ReadRequest
@@ -270,6 +271,8 @@ def _read(reading: Reading) -> None:
     elif deletes.is_due(reading):
         deletes.bury(reading, older_than=run.pk)
         reading.state.checked_deletes_at = datetime.now(UTC)
+    elif not brake:
+        seen.compact(reading.state.pk, run.pk)
     _complete_part(reading)
 
 

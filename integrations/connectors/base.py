@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 from churnguard.errors import RecordError
@@ -115,6 +116,73 @@ class Page:
     total: int | None = None
 
 
+@dataclass(frozen=True)
+class RowPage:
+    """A page of source rows that become records when they are asked for.
+
+    The engine asks only for those that changed: making a record costs more than
+    finding out that its row stands in the table as it came. It can stand wherever a
+    `Page` does; then all rows are made records at once.
+
+    make: the record of a row; key_of: the external id its record would have; both raise
+    RecordError. recipe: changes whenever `make` would make something
+    else of the same row. filtered, total: as in `Page`.
+    """
+
+    rows: list[Any]
+    cursor: JsonDict
+    make: Callable[[Any], AnyRecord]
+    key_of: Callable[[Any], str]
+    recipe: str
+    filtered: int = 0
+    total: int | None = None
+    deleted_ids: list[str] = field(default_factory=list)
+    merged_ids: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def records(self) -> list[AnyRecord]:
+        return self.page.records
+
+    @property
+    def rejects(self) -> list[Reject]:
+        return self.page.rejects
+
+    @cached_property
+    def page(self) -> Page:
+        """All rows as records and rejects."""
+        page = Page(
+            records=[], cursor=self.cursor, filtered=self.filtered, total=self.total
+        )
+        for row in self.rows:
+            try:
+                page.records.append(self.make(row))
+            except RecordError as exc:
+                page.rejects.append(self.reject(exc, row))
+        return page
+
+    def ids(self) -> list[str]:
+        """The external id of each row; "" where it has none."""
+        try:
+            return list(map(self.key_of, self.rows))
+        except RecordError:
+            return [self.id_of(row) for row in self.rows]
+
+    def id_of(self, row: Any) -> str:
+        """Its external id; "" where it has none."""
+        try:
+            return self.key_of(row)
+        except RecordError:
+            return ""
+
+    def reject(self, error: RecordError, row: Any) -> Reject:
+        """A row that `make` could make nothing of."""
+        kept = row if isinstance(row, dict) else {"value": row}
+        return Reject.of(error, kept, self.id_of(row))
+
+
+AnyPage = Page | RowPage
+
+
 @dataclass(frozen=True, slots=True)
 class ReadRequest:
     """What to read. cursor: None on the first read, else the last committed one.
@@ -188,7 +256,7 @@ class Connector:
         """The streams this account offers, with their columns where known."""
         return self.streams
 
-    def read(self, stream: Stream, request: ReadRequest) -> Iterator[Page]:
+    def read(self, stream: Stream, request: ReadRequest) -> Iterator[AnyPage]:
         """Yield pages in an order that makes each page's cursor true when stored."""
         raise NotImplementedError
 

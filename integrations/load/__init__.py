@@ -11,13 +11,15 @@ from integrations.load.deletes import (
     missing_ids,
     remember_ids,
 )
+from integrations.load.entities import stored_contents
 from integrations.load.events import PreparedEvent
 from integrations.load.fresh import LEAST as LEAST_FRESH
 from integrations.load.fresh import write_fresh
-from integrations.load.lots import ItemError, LoadResult, Lot, Refusal
+from integrations.load.lots import ItemError, LoadResult, Lot, Refusal, Sent
 from integrations.load.merges import keep as keep_merges
 from integrations.load.small import write_small
 from integrations.load.sorting import stored_id
+from integrations.load.wire import open_cursor, text_array
 from integrations.load.writer import prepare, source_id, write, write_lots
 
 __all__ = [
@@ -28,15 +30,19 @@ __all__ = [
     "Lot",
     "PreparedEvent",
     "Refusal",
+    "Sent",
     "count_live",
     "forget_keys",
     "keep_merges",
     "mark_deleted",
     "missing_ids",
+    "open_cursor",
     "prepare",
     "remember_ids",
     "source_id",
+    "stored_contents",
     "stored_id",
+    "text_array",
     "write",
     "write_fresh",
     "write_lots",

@@ -8,6 +8,7 @@ from datetime import datetime
 from psycopg import Cursor
 
 from churnguard.ids import new_id
+from integrations.load import wire
 
 Refs = dict[tuple[int, str], int]
 """(source id, customer id in the source) -> id of the CustomerSource."""
@@ -46,13 +47,15 @@ WITH wanted AS (
 SELECT external_id, id FROM ref
 """
 
+# Each row is locked, so that a scorer waits for our facts; one that is stale already
+# need not be written again. What the lock finds counts, not what the statement saw.
 _MARK_STALE = """
-UPDATE cg_customer c SET score_stale_at = coalesce(c.score_stale_at, %s)
+UPDATE cg_customer c SET score_stale_at = %s
 FROM (
-    SELECT id FROM cg_customer WHERE id IN (
+    SELECT id, score_stale_at FROM cg_customer WHERE id IN (
         SELECT customer_id FROM cg_customer_source WHERE id = ANY(%s)
     ) ORDER BY id FOR NO KEY UPDATE
-) touched WHERE c.id = touched.id
+) touched WHERE c.id = touched.id AND touched.score_stale_at IS NULL
 """
 
 
@@ -160,9 +163,10 @@ def mark_stale(cur: Cursor, refs: Iterable[int], now: datetime) -> None:
     """Have the customers of these identities scored again."""
     ids = sorted(set(refs))
     if ids:
-        cur.execute(_MARK_STALE, [now, ids])
+        wire.open_cursor(cur).execute(_MARK_STALE, [now, wire.bigint_array(ids)])
 
 
 def _find(cur: Cursor, source_id: int, external_ids: list[str]) -> Refs:
-    cur.execute(_FIND, [source_id, external_ids])
+    cur = wire.open_cursor(cur)
+    cur.execute(_FIND, [source_id, wire.text_array(external_ids)])
     return {(source_id, name): ref for name, ref in cur.fetchall()}

@@ -60,8 +60,8 @@ def remember(
         {
             "run": run_id,
             "stream": stream,
-            "keys": list(keys),
-            "content": list(keys.values()),
+            "keys": wire.text_array(keys),
+            "content": wire.bigint_array(keys.values()),
         },
     )
     new = {row[0] for row in cur.fetchall()}

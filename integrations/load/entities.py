@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 from psycopg import Cursor
 
 from churnguard.records import ENTITY_TYPES, Record
+from integrations.load import wire
+from integrations.load.copying import EMPTY, Owner, Shape, copy_new
 from integrations.load.lots import Entry
 
 TABLES = {
@@ -48,13 +51,14 @@ _SQL_TYPES = {
 }
 _SHARED = frozenset(Record.__struct_fields__) | {"customer_id"}
 _CHUNK = 5_000
-_EMPTY = {"lines": "'[]'", "links": "'{}'"}
-"""What a JSON column holds where a record has none."""
+_EMPTY = {name: f"'{value}'" for name, value in EMPTY.items()}
+_encoder = msgspec.json.Encoder()
 
-_WORTH_ASKING = 50
-_SAME = """
-SELECT external_id, content_hash FROM {table}
-WHERE source_id = %s AND external_id = ANY(%s) AND deleted_at IS NULL
+_MANY = 50
+"""Entries from which on it pays to ask what is stored before sending them."""
+_STORED = """
+SELECT external_id, CASE WHEN deleted_at IS NULL THEN content_hash END FROM {table}
+WHERE source_id = %s AND external_id = ANY(%s)
 """
 
 _LIVE_WINS = """CASE
@@ -104,21 +108,41 @@ def upsert(
     source_id: int,
     refs: dict[tuple[int, str], int],
     received_at: datetime,
+    stored: Mapping[str, int | None] | None = None,
 ) -> list[Change]:
     """Write live records (each stored id once); returns what was written.
+
+    stored: `stored_contents` of the entries, where the caller has it already.
 
     Entries without a change in the answer were older than or equal to what is stored.
     """
     changes: list[Change] = []
     for chunk in _chunked(entries):
-        chunk = _changed(cur, record_type, chunk, source_id)
-        if not chunk:
-            continue
-        cur.execute(
-            _upsert_statement(record_type),
-            _parameters(chunk, org_id, source_id, refs, received_at),
-        )
-        changes += [Change(*row) for row in cur.fetchall()]
+        new, changed = _split(cur, record_type, chunk, source_id, stored)
+        if new and copy_new(
+            cur,
+            TABLES[record_type],
+            _copied(record_type),
+            new,
+            Owner(org_id, source_id, received_at, refs),
+        ):
+            changes += [
+                Change(
+                    e.stored_id,
+                    True,
+                    refs.get((source_id, ref_of(e.record) or "")),
+                    None,
+                )
+                for e in new
+            ]
+        else:
+            changed += new
+        if changed:
+            cur.execute(
+                _upsert_statement(record_type),
+                _parameters(changed, org_id, source_id, refs, received_at),
+            )
+            changes += [Change(*row) for row in cur.fetchall()]
     return changes
 
 
@@ -150,6 +174,11 @@ def bury(
     return changes
 
 
+@lru_cache
+def _copied(record_type: str) -> Shape:
+    return Shape.of(columns_of(record_type))
+
+
 def ref_of(record: Record) -> str | None:
     """The id, inside the source, of the customer a record belongs to."""
     if record.TYPE == "customer":
@@ -158,6 +187,7 @@ def ref_of(record: Record) -> str | None:
     return customer_id
 
 
+@lru_cache
 def columns_of(record_type: str) -> dict[str, str]:
     """Column -> SQL type of the fields that only this record type has."""
     hints = typing.get_type_hints(ENTITY_TYPES[record_type])
@@ -182,6 +212,11 @@ def staged(record_type: str) -> str:
         {", " if names else ""}{names}, external_id, content_hash, ref, place)"""
 
 
+def encode_records(entries: list[Entry]) -> str:
+    """The parameter `rows` of `staged`."""
+    return _encoder.encode([e.record for e in entries]).decode()
+
+
 def _parameters(
     entries: list[Entry],
     org_id: int,
@@ -193,7 +228,7 @@ def _parameters(
         "org": org_id,
         "source": source_id,
         "received": received_at,
-        "rows": (b"[" + b",".join(e.encoded for e in entries) + b"]").decode(),
+        "rows": encode_records(entries),
         "stored_ids": [e.stored_id for e in entries],
         "content": [e.content for e in entries],
         "refs": [refs.get((source_id, ref_of(e.record) or "")) for e in entries],
@@ -239,19 +274,39 @@ SELECT w.external_id, w.is_new, w.customer_source_id, old.customer_source_id
 FROM written w LEFT JOIN old USING (external_id)"""
 
 
-def _changed(
-    cur: Cursor, record_type: str, entries: list[Entry], source_id: int
-) -> list[Entry]:
-    """Without those that are stored and alive with the same content: the statement
-    would find that out as well, after taking in every value and locking the rows."""
-    if len(entries) < _WORTH_ASKING:
-        return entries
+def stored_contents(
+    cur_or_conn: Any, *, record_type: str, source_id: int, ids: Iterable[str]
+) -> dict[str, int | None]:
+    """Content hash by stored id; None for a row that is deleted or has no values."""
+    cur = wire.open_cursor(cur_or_conn)
     cur.execute(
-        _SAME.format(table=TABLES[record_type]),
-        [source_id, [e.stored_id for e in entries]],
+        _STORED.format(table=TABLES[record_type]), [source_id, wire.text_array(ids)]
     )
-    stored: dict[str, int] = dict(cur.fetchall())
-    return [e for e in entries if stored.get(e.stored_id) != e.content]
+    return dict(cur.fetchall())
+
+
+def _split(
+    cur: Cursor,
+    record_type: str,
+    entries: list[Entry],
+    source_id: int,
+    stored: Mapping[str, int | None] | None,
+) -> tuple[list[Entry], list[Entry]]:
+    """(new, changed); those stored and alive with the same content are left out. The
+    general statement would find that out as well, but after taking in every value and
+    locking the rows."""
+    if len(entries) < _MANY:
+        return [], entries
+    if stored is None:
+        stored = stored_contents(
+            cur,
+            record_type=record_type,
+            source_id=source_id,
+            ids=(e.stored_id for e in entries),
+        )
+    new = [e for e in entries if e.stored_id not in stored]
+    changed = [e for e in entries if stored.get(e.stored_id, e.content) != e.content]
+    return new, changed
 
 
 def _filled(record_type: str, column: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from churnguard.records import Record
 from integrations.load.events import PreparedEvent
@@ -32,6 +34,15 @@ class ItemError:
     detail: str
 
 
+class Sent(NamedTuple):
+    """An object as its source sent it. text: it as JSON; content: signed 64-bit hash
+    of it and of how a record is made of it."""
+
+    row: Any
+    text: bytes
+    content: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lot:
     """What becomes one ledger line; the arguments of `write`."""
@@ -50,6 +61,9 @@ class Lot:
     deleted_ids: Sequence[str] = ()
     nbytes: int = 0
     remember_keys: bool = False
+    rows: Sequence[Sent] = ()
+    unchanged: int = 0
+    stored: Mapping[str, int | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +123,10 @@ class Tally:
         lot = self.lot
         return LoadResult(
             batch_id=self.batch_id,
-            fetched=len(lot.items) + len(lot.rejects) + lot.filtered,
+            fetched=len(lot.items) + len(lot.rejects) + lot.filtered + lot.unchanged,
             inserted=self.inserted,
             updated=self.updated,
-            unchanged=self.unchanged,
+            unchanged=self.unchanged + lot.unchanged,
             duplicate=len(self.repeats),
             quarantined=len(self.errors) + len(lot.rejects),
             filtered=lot.filtered,
@@ -123,12 +137,13 @@ class Tally:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entity of a lot. encoded: its JSON; content: signed 64-bit hash of it."""
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One entity of a lot. custom, raw: these fields as JSON; content: signed 64-bit
+    hash of everything the record says."""
 
     index: int
     record: Record
     stored_id: str
-    encoded: bytes
+    custom: bytes
+    raw: bytes
     content: int

@@ -12,10 +12,15 @@ from typing import Any
 
 from integrations.load import wire
 from integrations.load.entities import TABLES
+from integrations.quality import usable_ids
 
 TYPES = ("customer", "contact")
 """Record types that stand for somebody."""
 
+_ANY = (
+    "SELECT EXISTS (SELECT FROM cg_source_merge WHERE source_id = %s "
+    "AND record_type = %s)"
+)
 _KEEP = """
 INSERT INTO cg_source_merge AS m (organization_id, source_id, record_type, loser,
     winner, seen_at)
@@ -62,18 +67,21 @@ def keep(
     if record_type not in TYPES:
         return
     cur = wire.open_cursor(cur_or_conn)
+    if not merged:
+        cur.execute(_ANY, [source_id, record_type])
+        if cur.fetchone() == (False,):
+            return
     table = TABLES[record_type]
     values: dict[str, Any] = {
         "org": org_id,
         "source": source_id,
         "type": record_type,
         "now": now,
-        "ids": sorted(set(alive)),
+        "ids": wire.text_array(usable_ids(list(alive))),
     }
     changed: set[str] = set()
-    if values["ids"]:
-        cur.execute(_FORGET.format(table=table), values)
-        changed.update(name for row in cur.fetchall() for name in row)
+    cur.execute(_FORGET.format(table=table), values)
+    changed.update(name for row in cur.fetchall() for name in row)
     pairs = {k: v for k, v in merged.items() if k != v and len(k) <= 255 >= len(v)}
     if pairs:
         values |= {"losers": list(pairs), "winners": list(pairs.values())}

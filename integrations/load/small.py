@@ -138,9 +138,9 @@ def _parameters(
                 [_NULL if e.value is None else _DOUBLE.pack(8, e.value) for e in given],
             )
         ),
-        _texts([event.name for event in given]),
-        _texts([event.event_id for event in given]),
-        _texts([event.user_id for event in given]),
+        wire.text_array([event.name for event in given]),
+        wire.text_array([event.event_id for event in given]),
+        wire.text_array([event.user_id for event in given]),
         wire.JsonbArray(
             wire.array_of(
                 wire.JSONB,
@@ -163,10 +163,3 @@ def _parameters(
         lot.source_id,
         lot.received_at,
     ]
-
-
-def _texts(values: list[str]) -> wire.TextArray:
-    encoded = [value.encode() for value in values]
-    return wire.TextArray(
-        wire.array_of(wire.TEXT, [_SIZE.pack(len(each)) + each for each in encoded])
-    )

@@ -6,31 +6,37 @@ import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from hashlib import blake2b
+from operator import attrgetter
 
 import msgspec
 from psycopg import Cursor
 
-from churnguard.records import EventRecord, ObjectRecord, Record
+from churnguard.records import ENTITY_TYPES, EventRecord, ObjectRecord, Record
 from integrations import quality
 from integrations.load import deletes
 from integrations.load.events import PreparedEvent, prepare
-from integrations.load.lots import Entry, Refusal, Tally
+from integrations.load.lots import Entry, Refusal, Sent, Tally
 
 _encoder = msgspec.json.Encoder(order="deterministic")
+_VALUES = {
+    kind: attrgetter(*(n for n in cls.__struct_fields__ if n not in ("custom", "raw")))
+    for kind, cls in ENTITY_TYPES.items()
+}
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _LOWEST = -(2**63)
 
 
 def sort_items(tally: Tally) -> None:
     """Fill tally.entities and tally.events; what cannot be used is refused."""
-    received_at = tally.lot.received_at
+    received_at, rows = tally.lot.received_at, tally.lot.rows
     for index, item in enumerate(tally.lot.items):
         if isinstance(item, PreparedEvent):
             tally.events.append((index, item))
         elif isinstance(item, EventRecord):
             _sort_event(tally, index, item)
         else:
-            _sort_entity(tally, index, item, received_at)
+            sent = rows[index] if rows else None
+            _sort_entity(tally, index, item, received_at, sent)
 
 
 def _sort_event(tally: Tally, index: int, record: EventRecord) -> None:
@@ -53,13 +59,13 @@ def _sort_event(tally: Tally, index: int, record: EventRecord) -> None:
 
 
 def _sort_entity(
-    tally: Tally, index: int, record: Record, received_at: datetime
+    tally: Tally, index: int, record: Record, received_at: datetime, sent: Sent | None
 ) -> None:
     checked = quality.validate(record, now=received_at)
     if isinstance(checked, quality.Reject):
         tally.refuse(index, _refusal(record, record.external_id, checked))
         return
-    entry = _entry(index, checked)
+    entry = _entry(index, checked, sent)
     if isinstance(entry, quality.Reject):
         tally.refuse(index, _refusal(record, record.external_id, entry))
         return
@@ -67,19 +73,29 @@ def _sort_entity(
     tally.seen(record.updated_at)
 
 
-def _entry(index: int, record: Record) -> Entry | quality.Reject:
+def _entry(index: int, record: Record, sent: Sent | None) -> Entry | quality.Reject:
     stored = stored_id(record)
     if len(stored) > quality.MOST_ID:
         return quality.Reject("id_too_long", "kind", "kind and id are too long.")
+    if sent is not None and record.raw is not sent.row:
+        sent = None
     try:
-        encoded = _encoder.encode(record)
+        custom = _encoder.encode(record.custom)
+        raw = sent.text if sent else _encoder.encode(record.raw)
+        own = b"" if sent else _encoder.encode(_VALUES[record.TYPE](record))
     except (TypeError, ValueError, OverflowError, RecursionError) as exc:
         return _not_json("custom", exc)
-    if has_nul(encoded):
+    if has_nul(own) or has_nul(custom) or has_nul(raw):
         return quality.Reject("bad_text", "custom", "A text has a NUL character.")
-    digest = blake2b(encoded, digest_size=8).digest()
-    content = int.from_bytes(digest, "big", signed=True)
-    return Entry(index, record, stored, encoded, content)
+    content = sent.content if sent else _content_of(own, custom, raw)
+    return Entry(index, record, stored, custom, raw, content)
+
+
+def _content_of(*parts: bytes) -> int:
+    digest = blake2b(digest_size=8)
+    for part in parts:
+        digest.update(part)
+    return int.from_bytes(digest.digest(), "big", signed=True)
 
 
 def has_nul(encoded: bytes) -> bool:

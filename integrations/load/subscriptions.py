@@ -10,7 +10,7 @@ from datetime import datetime
 
 from psycopg import Cursor
 
-from integrations.load.entities import staged
+from integrations.load.entities import encode_records, staged
 from integrations.load.lots import Entry
 
 _VALUES = ("status", "plan", "quantity", "currency", "mrr_minor")
@@ -67,7 +67,7 @@ def record_changes(
             "org": org_id,
             "source": source_id,
             "received": received_at,
-            "rows": (b"[" + b",".join(e.encoded for e in entries) + b"]").decode(),
+            "rows": encode_records(entries),
             "stored_ids": [e.stored_id for e in entries],
             "content": [e.content for e in entries],
             "refs": [None] * len(entries),

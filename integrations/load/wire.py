@@ -25,6 +25,9 @@ COPY_TRAILER = b"\xff\xff"
 INT8, TEXT, FLOAT8, TIMESTAMPTZ, UUID, JSONB = 20, 25, 701, 1184, 2950, 3802
 _EMPTY = struct.Struct(">iiI")
 _HEAD = struct.Struct(">iiIii")
+_SIZE = struct.Struct(">i").pack
+_BIGINT = struct.Struct(">iq").pack
+_NULL = b"\xff\xff\xff\xff"
 
 
 class UuidArray(bytes):
@@ -84,6 +87,19 @@ def uuid_array(values: list[bytes]) -> UuidArray:
 def int8_array(values: list[bytes]) -> Int8Array:
     """values: 8 bytes each, big-endian signed."""
     return Int8Array(_array(INT8, values, b"\0\0\0\x08"))
+
+
+def text_array(values: Iterable[str]) -> TextArray:
+    """A text[] parameter."""
+    encoded = list(map(str.encode, values))
+    return TextArray(array_of(TEXT, [_SIZE(len(each)) + each for each in encoded]))
+
+
+def bigint_array(values: Iterable[int | None]) -> Int8Array:
+    """A bigint[] parameter."""
+    return Int8Array(
+        array_of(INT8, [_NULL if n is None else _BIGINT(8, n) for n in values])
+    )
 
 
 def array_of(oid: int, elements: list[bytes]) -> bytes:

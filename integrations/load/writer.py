@@ -8,7 +8,7 @@ running side by side seldom deadlock; where they do, the caller tries again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from operator import attrgetter
@@ -29,7 +29,7 @@ from integrations.load import (
 )
 from integrations.load.customers import KnownCustomers, Refs
 from integrations.load.events import PreparedEvent
-from integrations.load.lots import Entry, LoadResult, Lot, Refusal, Tally
+from integrations.load.lots import Entry, LoadResult, Lot, Refusal, Sent, Tally
 from integrations.load.sorting import choose_newest, drop_repeats, sort_items
 from integrations.quality import AHEAD, EARLIEST_EVENT
 
@@ -59,6 +59,9 @@ def write(
     deleted_ids: Sequence[str] = (),
     nbytes: int = 0,
     remember_keys: bool = False,
+    rows: Sequence[Sent] = (),
+    unchanged: int = 0,
+    stored: Mapping[str, int | None] | None = None,
 ) -> LoadResult:
     """Validate and store one page or request; returns its ledger line.
 
@@ -67,6 +70,9 @@ def write(
     could not even be made a record (`connectors.base.Reject`). deleted_ids: stored ids
     of `record_type` (else of the type of the items) that the source says are gone.
     remember_keys: the source may repeat a key within run `run_id`. received_at: aware.
+    rows: what the items were made of, one each, or none. unchanged: records that are
+    stored as they came and not among the items. stored: `entities.stored_contents` of
+    the items, where it was asked for already; it need not be of this transaction.
     Raises psycopg errors; everything of this call is then to be rolled back.
     """
     lot = Lot(
@@ -84,6 +90,9 @@ def write(
         deleted_ids=deleted_ids,
         nbytes=nbytes,
         remember_keys=remember_keys,
+        rows=rows,
+        unchanged=unchanged,
+        stored=stored,
     )
     (result,) = write_lots(cur_or_conn, [lot])
     return result
@@ -226,6 +235,7 @@ def _write_type(
         source_id=lot.source_id,
         refs=refs,
         received_at=lot.received_at,
+        stored=lot.stored if record_type == lot.record_type else None,
     )
     buried = entities.bury(
         cur,

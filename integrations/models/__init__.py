@@ -10,7 +10,7 @@ from integrations.models.connection import (
 )
 from integrations.models.files import Upload
 from integrations.models.running import RunStatus, RunStream, SyncRun
-from integrations.models.streams import StreamKey, StreamState
+from integrations.models.streams import StreamSeen, StreamState
 
 __all__ = [
     "Credential",
@@ -21,7 +21,7 @@ __all__ = [
     "OAuthState",
     "RunStatus",
     "RunStream",
-    "StreamKey",
+    "StreamSeen",
     "StreamState",
     "SyncMode",
     "SyncRun",

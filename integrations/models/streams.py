@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from churnguard.models import Organization
@@ -70,15 +71,16 @@ class StreamState(models.Model):
         return self.label or self.name
 
 
-class StreamKey(models.Model):
-    """The live ids of a stream whose deletes show by absence (full, sweep). One row per
-    id, moved to the newest run that saw it."""
+class StreamSeen(models.Model):
+    """Ids of a stream that one page of a run has shown, for streams whose deletes show
+    by absence (full, sweep); see `integrations.seen`."""
 
-    pk = models.CompositePrimaryKey("stream_id", "external_id")
+    id = models.BigAutoField(primary_key=True)
     stream = models.ForeignKey(StreamState, on_delete=models.CASCADE, db_index=False)
-    external_id = models.CharField(max_length=255)
     run_id = models.BigIntegerField()
-    """The last run that saw it."""
+    ids = ArrayField(models.TextField())
+    """As stored: those of objects carry their kind."""
 
     class Meta:
-        db_table = "int_stream_key"
+        db_table = "int_stream_seen"
+        indexes = [models.Index(fields=["stream", "run_id"], name="stream_seen_run")]

@@ -10,9 +10,10 @@ OAuth 2 with a browser, exports that must be ordered first and fetched later, wr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -24,9 +25,8 @@ from integrations.connectors.base import (
     Connector,
     Field,
     JsonDict,
-    Page,
     ReadRequest,
-    Reject,
+    RowPage,
     Stream,
 )
 from integrations.connectors.rest import signing
@@ -65,15 +65,6 @@ class Preview:
     rows: list[PreviewRow]
     fields: list[str]
     has_more: bool
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What rows became."""
-
-    records: list[AnyRecord] = field(default_factory=list)
-    rejects: list[Reject] = field(default_factory=list)
-    filtered: int = 0
 
 
 class RestConnector(Connector):
@@ -125,7 +116,7 @@ class RestConnector(Connector):
         names = {name: None for raw in rows if isinstance(raw, dict) for name in raw}
         return Preview(endpoint.name, endpoint.record_type, shown, [*names], has_more)
 
-    def read(self, stream: Stream, request: ReadRequest) -> Iterator[Page]:
+    def read(self, stream: Stream, request: ReadRequest) -> Iterator[RowPage]:
         endpoint = self._endpoint(stream.name)
         cursor = request.cursor or {}
         is_range = request.since is not None or request.until is not None
@@ -140,22 +131,24 @@ class RestConnector(Connector):
         marks = self._marks(endpoint, request)
         mapping = mapping_of(endpoint)
         for rows, place in self._batches(endpoint, marks, request.batch_size, cursor):
-            batch = self._convert(endpoint, mapping, marks, rows)
-            yield Page(
-                records=batch.records,
-                rejects=batch.rejects,
-                filtered=batch.filtered,
+            taken = rows if marks.how is None else [*filter(marks.takes, rows)]
+            yield RowPage(
+                rows=taken,
                 cursor=marks.cursor(place),
+                make=partial(_record, endpoint, mapping),
+                key_of=_id_reader(mapping),
+                recipe=f"{mapping.recipe}\0{endpoint.deleted_field}",
+                filtered=len(rows) - len(taken),
             )
 
     def list_ids(self, stream: Stream) -> Iterator[list[str]]:
         endpoint = self._endpoint(stream.name)
-        mapping, marks = mapping_of(endpoint), self._marks(endpoint)
+        id_of, marks = _id_reader(mapping_of(endpoint)), self._marks(endpoint)
         for rows, _place in self._batches(endpoint, marks, 1000, {}):
             yield [
                 found
                 for raw in rows
-                if not _is_deleted(endpoint, raw) and (found := _id_in(mapping, raw))
+                if not _is_deleted(endpoint, raw) and (found := id_of(raw))
             ]
 
     def parse(self, stream: Stream, raw: JsonDict) -> AnyRecord:
@@ -193,25 +186,6 @@ class RestConnector(Connector):
                 position = signing.without_key(position, self.settings)
             yield rows[skip:], None if position is None else {"position": position}
             skip = 0
-
-    def _convert(
-        self,
-        endpoint: Endpoint,
-        mapping: CompiledMapping,
-        marks: Marks,
-        rows: list[Any],
-    ) -> _Batch:
-        batch = _Batch()
-        for raw in rows:
-            if not marks.takes(raw):
-                batch.filtered += 1
-                continue
-            try:
-                batch.records.append(_record(endpoint, mapping, raw))
-            except RecordError as exc:
-                kept = raw if isinstance(raw, dict) else {"value": raw}
-                batch.rejects.append(Reject.of(exc, kept, _id_in(mapping, raw)))
-        return batch
 
     def _first_rows(
         self, endpoint: Endpoint, marks: Marks, limit: int
@@ -307,16 +281,19 @@ def _is_deleted(endpoint: Endpoint, raw: Any) -> bool:
     return pick(raw, endpoint.deleted_field) not in _FALSE
 
 
-def _id_in(mapping: CompiledMapping, raw: Any) -> str:
-    """The object's id as its record would have it; "" without one."""
-    for rule in mapping.rules:
-        if rule.target in ("external_id", "event_id"):
-            try:
-                found = rule.pull(raw)
-            except (ValueError, TypeError):
-                return ""
-            return "" if found is None else str(found)
-    return ""
+def _id_reader(mapping: CompiledMapping) -> Callable[[Any], str]:
+    """Gives an object's id as its record would have it; "" without one."""
+    wanted = ("external_id", "event_id")
+    rule = next((rule for rule in mapping.rules if rule.target in wanted), None)
+
+    def read(raw: Any) -> str:
+        try:
+            found = None if rule is None else rule.pull(raw)
+        except (ValueError, TypeError):
+            return ""
+        return "" if found is None else str(found)
+
+    return read
 
 
 def _unknown(name: str, endpoints: dict[str, Endpoint]) -> ConfigError:

@@ -12,21 +12,23 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from churnguard.errors import ConfigError, RecordError
 from churnguard.records import AnyRecord, ObjectRecord
 from integrations.connectors.base import (
+    AnyPage,
     Column,
     Connector,
     Field,
     JsonDict,
     Page,
     ReadRequest,
-    Reject,
+    RowPage,
     Stream,
 )
 from integrations.connectors.sql.values import (
@@ -152,7 +154,7 @@ class SqlConnector(Connector):
     def discover(self) -> tuple[Stream, ...]:
         return tuple(self._stream(table) for table in self.tables())
 
-    def read(self, stream: Stream, request: ReadRequest) -> Iterator[Page]:
+    def read(self, stream: Stream, request: ReadRequest) -> Iterator[AnyPage]:
         table = self._table(stream)
         watermark = self._watermark(table, stream, request)
         if not table.key:
@@ -176,7 +178,7 @@ class SqlConnector(Connector):
     # --- the four ways to read ----------------------------------------------------
     def _read_all(
         self, table: Table, watermark: str, request: ReadRequest
-    ) -> Iterator[Page]:
+    ) -> Iterator[AnyPage]:
         cursor = request.cursor or {}
         begun = cursor.get("begun_at") if "key" in cursor else None
         if watermark and begun is None and "key" not in cursor:
@@ -184,7 +186,7 @@ class SqlConnector(Connector):
         after = tuple(cursor["key"]) if cursor.get("key") else None
         total = self.count(table)
         bound = Bound(order=table.key, after=after)
-        last: Page | None = None
+        last: RowPage | None = None
         for rows in self.rows(table, bound, request.batch_size):
             if last is not None:
                 yield last
@@ -196,16 +198,11 @@ class SqlConnector(Connector):
         if last is None:
             yield Page(records=[], cursor=done, total=total)
         else:
-            yield Page(
-                records=last.records,
-                rejects=last.rejects,
-                cursor=done,
-                total=total,
-            )
+            yield replace(last, cursor=done)
 
     def _read_changes(
         self, table: Table, watermark: str, stream: Stream, request: ReadRequest
-    ) -> Iterator[Page]:
+    ) -> Iterator[AnyPage]:
         assert request.cursor is not None
         cursor = request.cursor
         order = (watermark, *(name for name in table.key if name != watermark))
@@ -231,7 +228,7 @@ class SqlConnector(Connector):
 
     def _read_range(
         self, table: Table, watermark: str, request: ReadRequest
-    ) -> Iterator[Page]:
+    ) -> Iterator[AnyPage]:
         if not watermark:
             raise ConfigError(
                 f"{table.stream} has no column that says when a row changed, so no "
@@ -251,7 +248,7 @@ class SqlConnector(Connector):
             position = [rows[-1][name] for name in order]
             yield self._page(table, watermark, rows, {"range_after": position})
 
-    def _read_unkeyed(self, table: Table, request: ReadRequest) -> Iterator[Page]:
+    def _read_unkeyed(self, table: Table, request: ReadRequest) -> Iterator[AnyPage]:
         for rows in self.rows(table, Bound(order=()), request.batch_size):
             yield self._page(table, "", rows, {})
 
@@ -263,15 +260,15 @@ class SqlConnector(Connector):
         rows: list[JsonDict],
         cursor: JsonDict,
         total: int | None = None,
-    ) -> Page:
-        records: list[AnyRecord] = []
-        rejects: list[Reject] = []
-        for row in rows:
-            try:
-                records.append(self._record(table, watermark, row))
-            except RecordError as exc:
-                rejects.append(Reject.of(exc, row))
-        return Page(records=records, rejects=rejects, cursor=cursor, total=total)
+    ) -> RowPage:
+        return RowPage(
+            rows=rows,
+            cursor=cursor,
+            make=partial(self._record, table, watermark),
+            key_of=partial(key_of, table),
+            recipe=f"{table.stream}\0{watermark}\0{self.zone.key}",
+            total=total,
+        )
 
     def _record(self, table: Table, watermark: str, row: JsonDict) -> ObjectRecord:
         changed_at = self._moment(row.get(watermark)) if watermark else None
@@ -384,7 +381,7 @@ def key_of(table: Table, row: JsonDict) -> str:
     if not table.key:
         return digest(row)
     values = [row.get(name) for name in table.key]
-    if any(value is None for value in values):
+    if None in values:
         raise RecordError(
             "The row has no primary key value.", code="missing_id", field=table.key[0]
         )

@@ -151,6 +151,31 @@ def test_a_large_page_touches_only_what_changed(write: Write) -> None:
     assert not Ticket.objects.exclude(deleted_at=None).exists()
 
 
+def test_what_another_writer_stored_first_is_found_after_all(write: Write) -> None:
+    def tickets(subject: str) -> list[TicketRecord]:
+        return [TicketRecord(external_id=f"t{n}", subject=subject) for n in range(60)]
+
+    write(*tickets("Help"))
+    stale: dict[str, int | None] = {}
+
+    again = write(*tickets("Help"), record_type="ticket", stored=stale)
+    changed = write(*tickets("Help!"), record_type="ticket", stored=stale)
+
+    assert (counts(again), counts(changed)) == ({"unchanged": 60}, {"updated": 60})
+    assert Ticket.objects.filter(subject="Help!").count() == 60
+
+
+def test_a_value_of_another_type_holds_up_no_page(write: Write) -> None:
+    odd: Any = {"first": "Ann"}
+    names = [odd, *("Bob" for _ in range(59))]
+
+    result = write(
+        *(ContactRecord(external_id=f"p{n}", name=x) for n, x in enumerate(names))
+    )
+
+    assert counts(result) == {"inserted": 60}
+
+
 def test_a_newer_record_replaces_and_an_older_one_does_not(write: Write) -> None:
     def ticket(day: int, subject: str) -> TicketRecord:
         return TicketRecord(

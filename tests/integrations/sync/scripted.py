@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from operator import itemgetter
 from typing import Any, ClassVar
 
+from churnguard.errors import RecordError
 from churnguard.records import AnyRecord, ContactRecord, CustomerRecord
 from integrations import connectors
 from integrations.connectors.base import (
+    AnyPage,
     Connector,
     Field,
     Page,
     ReadRequest,
+    RowPage,
     Stream,
 )
 
@@ -22,7 +27,8 @@ CANARY = "canary-77aa31-secret"
 @dataclass
 class Account:
     """rows: {stream: [ids]}; before_page: called with (stream, page number, request)
-    before each page, to raise faults or change the world; reads: what was asked."""
+    before each page, to raise faults or change the world; reads: what was asked.
+    by_row: pages are `RowPage`s; made: ids of the rows they made records of."""
 
     streams: tuple[Stream, ...] = (
         Stream("companies", "customer", cursor_field="at"),
@@ -34,6 +40,8 @@ class Account:
     before_page: Callable[[str, int, ReadRequest], None] = lambda *_: None
     reads: list[tuple[str, ReadRequest]] = field(default_factory=list)
     totals: bool = True
+    by_row: bool = False
+    made: list[str] = field(default_factory=list)
     checks: Callable[[], str] = lambda: "Connected to Scripted."
 
 
@@ -55,7 +63,7 @@ class ScriptedConnector(Connector):
     def discover(self) -> tuple[Stream, ...]:
         return ACCOUNT.streams
 
-    def read(self, stream: Stream, request: ReadRequest) -> Iterator[Page]:
+    def read(self, stream: Stream, request: ReadRequest) -> Iterator[AnyPage]:
         ACCOUNT.reads.append((stream.name, request))
         start = int((request.cursor or {}).get("seen", 0))
         ids = ACCOUNT.rows.get(stream.name, [])
@@ -67,12 +75,22 @@ class ScriptedConnector(Connector):
             some = ids[start : start + size]
             start += len(some)
             number += 1
-            yield Page(
-                records=[self.parse(stream, self._raw(each)) for each in some],
-                cursor={"seen": start},
-                deleted_ids=gone if start >= len(ids) else [],
-                total=len(ids) if ACCOUNT.totals else None,
-            )
+            raws = [self._raw(each) for each in some]
+            if ACCOUNT.by_row:
+                yield RowPage(
+                    rows=raws,
+                    cursor={"seen": start},
+                    make=partial(self._made, stream),
+                    key_of=itemgetter("id"),
+                    recipe="scripted",
+                )
+            else:
+                yield Page(
+                    records=[self.parse(stream, raw) for raw in raws],
+                    cursor={"seen": start},
+                    deleted_ids=gone if start >= len(ids) else [],
+                    total=len(ids) if ACCOUNT.totals else None,
+                )
             if start >= len(ids):
                 return
 
@@ -92,6 +110,12 @@ class ScriptedConnector(Connector):
             seats=raw.get("seats"),
             raw=raw,
         )
+
+    def _made(self, stream: Stream, raw: dict[str, Any]) -> AnyRecord:
+        ACCOUNT.made.append(raw["id"])
+        if raw.get("seats") == "many":
+            raise RecordError("seats: “many” is not a number.", field="seats")
+        return self.parse(stream, raw)
 
     def _raw(self, own_id: str) -> dict[str, Any]:
         return ACCOUNT.raws.get(own_id) or {"id": own_id, "name": f"Name {own_id}"}

@@ -11,7 +11,7 @@ from churnguard.errors import ConfigError
 from churnguard.models import CustomerSource
 from integrations import controls, deletes
 from integrations.connectors.base import Stream
-from integrations.models import Integration, RunStream, StreamKey, StreamState
+from integrations.models import Integration, RunStream, StreamSeen, StreamState
 from tests.integrations.sync.conftest import stored, sync, work
 from tests.integrations.sync.scripted import Account, ids
 
@@ -59,7 +59,8 @@ def test_absence_from_a_full_read(account: Account, connect: Connect) -> None:
 
     assert RunStream.objects.get(run=full).deleted == 2
     assert stored(integration) == {"c1", "c3", "c5", "c6", "c7"}
-    assert StreamKey.objects.count() == 5
+    assert {kept.run_id for kept in StreamSeen.objects.all()} == {full.pk}
+    assert sum(len(kept.ids) for kept in StreamSeen.objects.all()) == 5
 
 
 def test_a_stream_without_a_cursor_shows_deletes_at_every_run(
