@@ -6,8 +6,11 @@ checked: no ledger, no quarantine, no deletes, no resuming.
 
 from __future__ import annotations
 
+import csv
 import http.client
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -77,12 +80,18 @@ class Answer(msgspec.Struct):
 
 
 def load(source: str, target: str, *, shape: str, table: str) -> int:
-    """Read everything from `source` ("http:PORT", or the DSN of a database) and merge
-    it into `table` of the database `target`. shape: raw (id, time and the object as
-    jsonb) or mapped (a column for each field). Returns how many records there were."""
-    pages = _fetch(int(source[5:])) if source.startswith("http:") else _select(source)
+    """Read everything from `source` ("http:PORT", "file:PATH" of a CSV file, or the
+    DSN of a database) and merge it into `table` of the database `target`. shape: raw
+    (id, time and the object as jsonb) or mapped (a column for each field). Returns how
+    many records there were."""
     columns = COLUMNS if shape == "mapped" else RAW_COLUMNS
-    row_of = _mapped if shape == "mapped" else _raw
+    row_of: Callable[[Any], Sequence[Any]] = _mapped if shape == "mapped" else _raw
+    if source.startswith("file:"):
+        pages, row_of = _lines(source[5:]), tuple
+    elif source.startswith("http:"):
+        pages = _fetch(int(source[5:]))
+    else:
+        pages = _select(source)
     merge = _merge(table, list(columns))
     count = 0
     with psycopg.connect(target, autocommit=True) as conn:
@@ -123,6 +132,14 @@ def _select(dsn: str) -> Iterator[list[Any]]:
         cur.execute(query)
         while rows := cur.fetchmany(PAGE):
             yield [row[0].encode() for row in rows]
+
+
+def _lines(path: str) -> Iterator[list[Any]]:
+    with Path(path).open(newline="") as file:
+        rows = csv.reader(file)
+        next(rows)
+        while page := list(islice(rows, PAGE)):
+            yield page
 
 
 def _raw(raw: Any) -> tuple[Any, ...]:

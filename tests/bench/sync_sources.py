@@ -9,7 +9,7 @@ which nothing had changed; "reading alone" asks the connector for the same pages
 stores nothing. Each line is a process of its own (`sync_work`); CPU seconds are those
 of the process and of the database server, not of the provider.
 
-    python -m tests.bench.sync_sources [records] [rounds]
+    python -m tests.bench.sync_sources [records] [rounds] [records rounds ..]
 """
 
 from __future__ import annotations
@@ -49,9 +49,48 @@ CREATE TABLE contacts (id text PRIMARY KEY, account_id text, email text, full_na
     updated_at timestamptz, is_subscribed boolean, login_count bigint,
     balance double precision, address jsonb, note text)
 """
-_EMPTY = "TRUNCATE cg_source_object, cg_contact, int_stream_key CASCADE"
+EMPTY = "TRUNCATE cg_source_object, cg_contact, int_stream_seen CASCADE"
 
 Row = dict[str, float]
+
+
+def work(stage: Stage, records: int, *argv: str) -> Row:
+    """One line of a table, by `sync_work`; RuntimeError unless it had all records."""
+    with stage.connect() as conn:
+        conn.execute("CHECKPOINT")
+    postmaster = (stage.postgres.data / "postmaster.pid").read_text()
+    done = subprocess.run(
+        [
+            sys.executable,
+            *("-m", "tests.bench.sync_work", postmaster.split()[0], *argv),
+        ],
+        env={**stage.env, "RUNTIME__DLTHUB_TELEMETRY": "false"},
+        cwd=CHECKOUT,
+        check=True,
+        stdout=subprocess.PIPE,
+    )
+    row: Row = json.loads(done.stdout.splitlines()[-1])
+    if row["records"] != records:
+        raise RuntimeError(f"{argv}: {row['records']} of {records} records")
+    return row
+
+
+def connect(stage: Stage, given: dict[str, Any], name: str) -> str:
+    """A new integration with its one stream chosen; returns its public id."""
+    from integrations import catalog, connecting, registry
+    from integrations.models import StreamState
+
+    given["sync_config"] |= {
+        "requests_per_minute": 1_000_000,
+        "batch_size": 1_000,
+        "sync_frequency": 0,
+    }
+    integration = registry.create(
+        stage.org, {"integration_id": name, **given}, by="bench"
+    )
+    catalog.keep_streams(integration, connecting.discover(integration))
+    StreamState.objects.filter(integration=integration).update(is_enabled=True)
+    return integration.public_id
 
 
 class World:
@@ -75,29 +114,12 @@ class World:
         return f"host={self.sockets} user=churnguard dbname={database}"
 
     def work(self, *argv: str) -> Row:
-        """One line of the table, by `sync_work`."""
-        with self.stage.connect() as conn:
-            conn.execute("CHECKPOINT")
-        postmaster = (self.stage.postgres.data / "postmaster.pid").read_text()
-        done = subprocess.run(
-            [
-                sys.executable,
-                *("-m", "tests.bench.sync_work", postmaster.split()[0], *argv),
-            ],
-            env={**self.stage.env, "RUNTIME__DLTHUB_TELEMETRY": "false"},
-            cwd=CHECKOUT,
-            check=True,
-            stdout=subprocess.PIPE,
-        )
-        row: Row = json.loads(done.stdout.splitlines()[-1])
-        if row["records"] != self.records:
-            raise RuntimeError(f"{argv}: {row['records']} of {self.records} records")
-        return row
+        return work(self.stage, self.records, *argv)
 
     def ours(self, kind: str, shape: str, number: int) -> dict[str, Row]:
         """First sync, second sync and reading alone of a new integration."""
         with self.stage.connect() as conn:
-            conn.execute(_EMPTY)
+            conn.execute(EMPTY)
         made = self.connect(kind, shape, f"{kind}-{shape}-{number}")
         return {
             "ours": self.work("sync", made, "inserted"),
@@ -122,22 +144,8 @@ class World:
             return self.work("dlt", str(self.port), self.sockets, PLAIN, folder)
 
     def connect(self, kind: str, shape: str, name: str) -> str:
-        """A new integration with its one stream chosen; returns its public id."""
-        from integrations import catalog, connecting, registry
-        from integrations.models import StreamState
-
         given = self._rest(shape) if kind == "rest" else self._table(shape)
-        given["sync_config"] |= {
-            "requests_per_minute": 1_000_000,
-            "batch_size": 1_000,
-            "sync_frequency": 0,
-        }
-        integration = registry.create(
-            self.stage.org, {"integration_id": name, **given}, by="bench"
-        )
-        catalog.keep_streams(integration, connecting.discover(integration))
-        StreamState.objects.filter(integration=integration).update(is_enabled=True)
-        return integration.public_id
+        return connect(self.stage, given, name)
 
     def _rest(self, shape: str) -> dict[str, Any]:
         endpoint: dict[str, Any] = {
@@ -178,8 +186,14 @@ class World:
         return given
 
 
-def run(records: int = 100_000, rounds: int = 1) -> list[str]:
-    """Measure and show the table; returns its lines."""
+def run(records: int = 100_000, rounds: int = 1, *more: int) -> list[str]:
+    """Measure and show the table; returns its lines. more: further numbers of records
+    and rounds, each measured on a server of its own."""
+    lines = _run(records, rounds)
+    return lines + run(*more) if more else lines
+
+
+def _run(records: int, rounds: int) -> list[str]:
     os.environ["INTEGRATION_ALLOW_PRIVATE_HOSTS"] = "127.0.0.1,unix"
     with serving_bus() as url, tempfile.TemporaryDirectory(prefix="cgb-") as folder:
         os.environ["REDIS_URL"] = os.environ["CACHE_URL"] = url
@@ -208,10 +222,10 @@ def _measure(world: World, rounds: int) -> list[str]:
         for kind in ("rest", "postgresql"):
             for shape in ("raw", "mapped"):
                 for name, row in world.ours(kind, shape, number).items():
-                    _keep(found, f"{kind} {shape}, {name}", row)
-                _keep(found, f"{kind} {shape}, limit", world.limit(kind, shape))
+                    keep(found, f"{kind} {shape}, {name}", row)
+                keep(found, f"{kind} {shape}, limit", world.limit(kind, shape))
         if has_dlt:
-            _keep(found, "rest, dlt", world.dlt())
+            keep(found, "rest, dlt", world.dlt())
     lines = [_line(name, rows) for name, rows in found.items()]
     lines += _ratios(found)
     if rounds > 1:
@@ -221,7 +235,8 @@ def _measure(world: World, rounds: int) -> list[str]:
     return lines
 
 
-def _keep(found: dict[str, list[Row]], name: str, row: Row) -> None:
+def keep(found: dict[str, list[Row]], name: str, row: Row) -> None:
+    """Take in a row and show it."""
     found.setdefault(name, []).append(row)
     show(_line(name, [row]))
 
@@ -234,18 +249,23 @@ def _ratios(found: dict[str, list[Row]]) -> list[str]:
             ours = found[f"{kind} {shape}, ours"]
             if "rest, dlt" in found:
                 lines.append(
-                    f"{kind} {shape}: {_over(found['rest, dlt'], ours, 'seconds'):.1f} "
-                    f"times dlt by the clock, {_over(found['rest, dlt'], ours):.1f} by "
+                    f"{kind} {shape}: {over(found['rest, dlt'], ours, 'seconds'):.1f} "
+                    f"times dlt by the clock, {over(found['rest, dlt'], ours):.1f} by "
                     f"CPU (aim {aim})"
                 )
+            limit = found[f"{kind} {shape}, limit"]
+            lines.append(
+                f"{kind} {shape}: {over(limit, ours, 'seconds'):.2f} of the limit's "
+                f"speed by the clock, {over(limit, ours):.2f} by CPU"
+            )
     for kind in ("rest", "postgresql"):
         for shape in ("raw", "mapped"):
             again = found[f"{kind} {shape}, ours, again"]
             alone = found[f"{kind} {shape}, reading alone"]
             lines.append(
                 f"{kind} {shape}: unchanged again takes "
-                f"{_over(again, alone, 'seconds'):.2f} of reading alone by the clock, "
-                f"{_over(again, alone):.2f} by CPU (aim 1.5)"
+                f"{over(again, alone, 'seconds'):.2f} of reading alone by the clock, "
+                f"{over(again, alone):.2f} by CPU (aim 1.5)"
             )
     peak = max(
         row["peak_mib"]
@@ -256,7 +276,8 @@ def _ratios(found: dict[str, list[Row]]) -> list[str]:
     return [*lines, f"most memory above idle, ours: {peak:.0f} MiB (aim 200)"]
 
 
-def _over(rows: list[Row], others: list[Row], what: str = "cpu") -> float:
+def over(rows: list[Row], others: list[Row], what: str = "cpu") -> float:
+    """How many times as much `rows` took of something as `others`."""
     return _middle(rows, what) / _middle(others, what)
 
 
@@ -276,4 +297,4 @@ def _line(name: str, rows: list[Row]) -> str:
 
 
 if __name__ == "__main__":
-    run(*(int(argument) for argument in sys.argv[1:3]))
+    run(*(int(argument) for argument in sys.argv[1:]))
