@@ -119,8 +119,29 @@ class Ridge:
         return design @ self.weights + self.intercept
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A design with its intercept and its groups, for one fit or for many."""
+
+    full: FloatArray
+    rough: NDArray[np.floating]
+    """The same for a step's direction, which needs no more digits; the gradient keeps
+    all of them, so the end point is the same and large problems take half the time."""
+    width: int
+
+
+def lay_out(design: FloatArray, groups: NDArray[np.int64] | None = None) -> Layout:
+    """groups: codes 0..g-1 giving each group its own intercept."""
+    blocks = [design, np.ones((len(design), 1))]
+    if groups is not None:
+        blocks.append(np.eye(int(groups.max()) + 1)[groups])
+    full = np.hstack(blocks)
+    rough = full.astype(np.float32) if full.size > ROUGH_FROM_CELLS else full
+    return Layout(full, rough, design.shape[1])
+
+
 def fit_ridge(
-    design: FloatArray,
+    design: FloatArray | Layout,
     outcomes: FloatArray,
     *,
     strength: float,
@@ -131,24 +152,19 @@ def fit_ridge(
 ) -> Ridge:
     """Maximum penalised likelihood by Newton steps with halving.
 
-    groups: codes 0..g-1 giving each group its own intercept, as deviations with a
-    penalty of one (a group of thousands is then free, a group of ten is not).
+    groups: as in `lay_out`, unless laid out already; their intercepts are deviations
+    with a penalty of one (a group of thousands is then free, a group of ten is not).
     """
-    rows, width = design.shape
-    count = 0 if groups is None else int(groups.max()) + 1
+    laid = design if isinstance(design, Layout) else lay_out(design, groups)
+    full, rough, width = laid.full, laid.rough, laid.width
+    rows, size = full.shape
     weights = np.ones(rows) if row_weights is None else row_weights
-    target = np.zeros(width + 1 + count)
+    target = np.zeros(size)
     if prior is not None:
         target[:width] = prior
-    penalty = np.full(width + 1 + count, float(strength))
+    penalty = np.full(size, float(strength))
     penalty[width] = INTERCEPT_PENALTY
     penalty[width + 1 :] = 1.0
-    full = np.hstack([design, np.ones((rows, 1))])
-    if groups is not None:
-        full = np.hstack([full, np.eye(count)[groups]])
-    # The step's direction needs no more digits; the gradient keeps all of them, so the
-    # end point is the same and large problems take half the time.
-    rough = full.astype(np.float32) if full.size > ROUGH_FROM_CELLS else full
     point = target.copy()
     if start is not None:
         point[: len(start)] = start
@@ -157,23 +173,24 @@ def fit_ridge(
         point[width] = np.log(rate / (1 - rate))
     log_odds = full @ point
     value = _loss(log_odds, outcomes, weights, point, target, penalty)
+    scaled = np.empty_like(rough)
     for _ in range(NEWTON_STEPS):
         fitted = expit(log_odds)
         gradient = full.T @ (weights * (fitted - outcomes)) + penalty * (point - target)
         curvature = weights * np.maximum(fitted * (1 - fitted), 1e-9)
         # The product of a matrix with itself takes half the time of any other.
-        scaled = rough * np.sqrt(curvature).astype(rough.dtype)[:, None]
+        np.multiply(rough, np.sqrt(curvature).astype(rough.dtype)[:, None], scaled)
         hessian = (scaled.T @ scaled).astype(np.float64)
         hessian[np.diag_indices_from(hessian)] += penalty
         step = cho_solve(cho_factor(hessian), gradient)
-        size = 1.0
+        share = 1.0
         while True:
-            candidate = point - size * step
+            candidate = point - share * step
             log_odds = full @ candidate
             after = _loss(log_odds, outcomes, weights, candidate, target, penalty)
-            if after <= value + 1e-12 or size < 1e-4:
+            if after <= value + 1e-12 or share < 1e-4:
                 break
-            size /= 2
+            share /= 2
         gain, point, value = value - after, candidate, after
         if gain < 1e-8 * max(1.0, abs(value)):
             break

@@ -11,7 +11,7 @@ from scipy.special import expit
 
 from analytics.churn import blend, metrics, trees
 from analytics.churn.curves import Curves, draw_curves
-from analytics.churn.linear import Ridge, SplineBasis, fit_ridge
+from analytics.churn.linear import Layout, Ridge, SplineBasis, fit_ridge, lay_out
 from analytics.churn.pairs import PairBasis
 
 FloatArray = NDArray[np.float64]
@@ -103,17 +103,20 @@ class Part:
     held_groups: IntArray | None
     point: FloatArray | None = field(default=None)
     """Where the last fit ended, to start the next one from."""
+    laid: tuple[float, Layout] | None = field(default=None)
+    """The last roughness and the design made for it."""
 
     def fit(self, choice: Choice) -> tuple[FloatArray, Ridge]:
         """The ridge, and the factor on each column that makes bends harder."""
         shrink = np.where(self.curved, 1 / np.sqrt(choice.roughness), 1.0)
+        if self.laid is None or self.laid[0] != choice.roughness:
+            self.laid = choice.roughness, lay_out(self.design * shrink, self.codes)
         ridge = fit_ridge(
-            self.design * shrink,
+            self.laid[1],
             self.y,
             strength=choice.strength,
             prior=self.target,
             start=self.point,
-            groups=self.codes,
         )
         self.point = np.concatenate([ridge.weights, [ridge.intercept], ridge.offsets])
         return shrink, ridge
