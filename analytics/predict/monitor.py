@@ -22,6 +22,7 @@ from analytics.predict.models import (
     ModelVersion,
     Prediction,
 )
+from analytics.predict.sentences import FEATURES
 from churnguard import formats
 from churnguard.notices import open_notice, resolve_notice
 
@@ -127,7 +128,7 @@ def alarms(row: ModelVersion) -> list[str]:
     if any(one["name"] == "score" and one["state"] == "act" for one in row.drift):
         found.append("The forecasts lie elsewhere than those it was trained on.")
     lost = [
-        one["name"].replace("_", " ")
+        FEATURES[one["name"]]
         for one in row.drift
         if one["missing_now"] - one["missing_before"] > LOST_SHARE
     ]

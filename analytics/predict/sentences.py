@@ -151,6 +151,47 @@ TEXTS: dict[str, _Say] = {
     "season_cos": _season,
 }
 
+FEATURES = {
+    "score": "Churn risk",
+    "days_since_use": "Days since last use",
+    "active_days_7": "Active days in 7",
+    "active_days_28": "Active days in 28",
+    "active_days_90": "Active days in 90",
+    "usage_trend": "Change of use",
+    "users_28": "Active users in 28 days",
+    "users_trend": "Change of active users",
+    "features_28": "Kinds of events in 28 days",
+    "features_trend": "Change of kinds of events",
+    "usual_gap_days": "Usual days between uses",
+    "gap_ratio": "Pause against the usual gap",
+    "mrr": "MRR",
+    "mrr_change_90": "Change of MRR in 90 days",
+    "seats": "Seats",
+    "days_to_renewal": "Days to renewal",
+    "failed_payments_90": "Failed payments in 90 days",
+    "overdue_invoices": "Overdue invoices",
+    "late_payments_180": "Late payments in 180 days",
+    "billed_last": "Last invoice",
+    "billed_change": "Change of invoice amount",
+    "tickets_28": "Tickets in 28 days",
+    "tickets_90": "Tickets in 90 days",
+    "urgent_90": "Urgent tickets in 90 days",
+    "reopened_90": "Reopened tickets in 90 days",
+    "open_tickets": "Open tickets",
+    "ticket_rating_180": "Ticket rating of 180 days",
+    "conversations_90": "Conversations in 90 days",
+    "days_since_conversation": "Days since last conversation",
+    "mails_answered_90": "Mails opened or clicked in 90 days",
+    "days_since_mail": "Days since a mail was opened",
+    "survey_last": "Newest survey answer",
+    "survey_mean_365": "Mean survey answer of 365 days",
+    "days_since_survey": "Days since a survey answer",
+    "tenure_days": "Days as a customer",
+    "season_sin": "Time of year, spring or autumn",
+    "season_cos": "Time of year, winter or summer",
+}
+"""What a feature is called where it stands alone."""
+
 LABELS = {
     "usage": "Usage",
     "billing": "Billing",
@@ -182,5 +223,5 @@ def _sentence(
     if value is None:
         if feature.startswith("days_since"):
             return text(np.nan, known, cutoff)
-        return f"{feature.replace('_', ' ').capitalize()}: not known on {_day(cutoff)}."
+        return f"{FEATURES[feature]}: not known on {_day(cutoff)}."
     return text(float(value), known, cutoff)

@@ -117,7 +117,7 @@ def model(request: HttpRequest) -> HttpResponse:
             "diagram": _diagram(card["reliability"]) if card else [],
             "size": SIZE,
             "drift": [
-                {**shift, "name": shift["name"].replace("_", " ").capitalize()}
+                {**shift, "name": sentences.FEATURES[shift["name"]]}
                 for shift in (card["drift"] if card else [])
             ],
             "alarms": monitor.alarms(state.model) if state.model else [],

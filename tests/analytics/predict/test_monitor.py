@@ -187,7 +187,7 @@ def test_drift_is_told_from_noise() -> None:
     row.drift = list(moved.values())
     row.organization_id = 0
     assert monitor.alarms(row) == [
-        "Facts it was trained on have stopped coming: seats."
+        "Facts it was trained on have stopped coming: Seats."
     ]
     row.drift = calm
     assert monitor.alarms(row) == []

@@ -9,7 +9,8 @@ import pytest
 from django.test import Client
 from django.utils.html import escape
 
-from analytics.predict import queries
+from analytics.predict import queries, sentences
+from analytics.predict.features import NAMES
 from analytics.predict.models import ModelVersion, TrainingJob
 from analytics.predict.narrowing import read_narrow
 from churnguard import formats
@@ -148,3 +149,8 @@ def test_training_by_hand_needs_an_admin(
 
     assert client.post("/model/train/").status_code == 403
     assert not TrainingJob.objects.exists()
+
+
+def test_every_feature_has_a_name_and_a_sentence() -> None:
+    assert set(sentences.FEATURES) == {"score", *NAMES}
+    assert set(sentences.TEXTS) == set(NAMES)
