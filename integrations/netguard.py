@@ -82,9 +82,14 @@ class Guard:
         """Raise ConfigError `blocked_address` for a private address not allowed."""
         if is_public(address) or self._allows_name(host) or self._allows(address):
             return
+        place = (
+            f"{host} is a private address"
+            if host == str(address)
+            else f"{host} leads to the private address {address}"
+        )
         raise ConfigError(
-            f"{host} leads to the private address {address}, which connections may "
-            "not use; an administrator can add it to the allowed private hosts.",
+            f"{place}, which connections may not use unless an administrator names it "
+            "in INTEGRATION_ALLOW_PRIVATE_HOSTS.",
             code="blocked_address",
         )
 

@@ -227,8 +227,11 @@ def look_of(row: dict[str, Any], progress: float | None = None) -> Look:
     if failing:
         detail = f"{failing} of {row['streams']} streams"
         return Look("incomplete", "Partly failing", detail, "sync")
-    if not row["runs"]:
-        return Look("never", "", "", "sync")
+    waits = any(run["status"] == "pending" for run in row["runs"])
+    if row["status_detail"] and waits:
+        return Look("retrying", "", "", "view")
+    if row["last_success_at"] is None:
+        return Look("never", "", "", "view" if waits else "sync")
     return Look("healthy", "", "", "sync")
 
 
@@ -271,6 +274,7 @@ def _said(rows: list[dict[str, Any]]) -> str:
             "incomplete": "partly failing",
             "syncing": "syncing",
             "rate_limited": "rate limited",
+            "retrying": "retrying",
             "paused": "paused",
             "inactive": "not set up",
             "never": "not synced yet",

@@ -21,6 +21,7 @@ SEEN = {
     "/integrations/new/": "admin",
     "/integrations/new/postgresql/": "admin",
     "/integrations/new/file/": "admin",
+    "/integrations/new/file/guide/": "viewer",
     "/integrations/{crm}/": "viewer",
     "/integrations/{crm}/runs/": "viewer",
     "/integrations/{crm}/ledger/": "viewer",

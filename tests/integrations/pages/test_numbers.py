@@ -9,8 +9,8 @@ import pytest
 from django.test import Client
 
 from churnguard.models import Batch, Organization, User
-from integrations import activity
-from integrations.models import Integration
+from integrations import activity, runs
+from integrations.models import Integration, StreamState, SyncRun
 from tests.integrations.pages.worlds import World
 from tests.monitoring.worlds import make_batch, make_integration, make_run
 
@@ -108,6 +108,29 @@ def test_a_row_offers_the_one_thing_to_do(world: World, pages: Client) -> None:
         "reconnect",
     )
     assert (looks["Exports"].status, looks["Exports"].action) == ("healthy", "sync")
+
+
+def test_a_connection_that_tries_again_is_not_called_healthy(
+    world: World, pages: Client
+) -> None:
+    def look() -> tuple[str, str]:
+        rows = pages.get("/integrations/").context["rows"]
+        (row,) = (r for r in rows if r["integration_name"] == "Exports")
+        return row["look"].status, row["look"].action
+
+    run = runs.start(world.files, by="test")
+    detail = "The host could not be found. The next try is at 12:00:00 UTC."
+    Integration.objects.filter(pk=world.files.pk).update(status_detail=detail)
+
+    assert look() == ("retrying", "view")
+    page = pages.get(f"/integrations/{world.files.public_id}/").content.decode()
+    assert "It tries again by itself." in page
+    assert detail in page
+    Integration.objects.filter(pk=world.files.pk).update(status_detail="")
+    StreamState.objects.filter(integration=world.files).update(last_success_at=None)
+    assert look() == ("never", "view")
+    SyncRun.objects.filter(pk=run.pk).update(status="cancelled")
+    assert look() == ("never", "sync")
 
 
 def test_a_viewer_sees_no_button_to_press(
