@@ -41,7 +41,6 @@ def record_from_mapping(
                 field=name,
             )
         if value is not None:
-            # As `fit`, without a call for each field.
             try:
                 fitted[name] = convert(value)
             except UNFIT as exc:
@@ -70,14 +69,6 @@ def record_class(record_type: str) -> type[Record] | type[EventRecord]:
             fields={"record_type": "Not a record type."},
         )
     return cls
-
-
-def fit(name: str, convert: Callable[[Any], Any], value: Any) -> Any:
-    """convert(value), with every failure as a RecordError of that field."""
-    try:
-        return convert(value)
-    except UNFIT as exc:
-        raise misfit(name, value, exc) from None
 
 
 def misfit(name: str, value: Any, exc: Exception) -> RecordError:

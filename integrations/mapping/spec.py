@@ -26,7 +26,6 @@ from integrations.mapping.paths import getter
 from integrations.mapping.records import (
     UNFIT,
     converter_of,
-    fit,
     misfit,
     record_class,
     record_from_mapping,
@@ -129,7 +128,10 @@ class CompiledMapping:
                 )
             if name in BAGS:
                 value = getattr(record, name) | value
-            changes[name] = fit(name, convert, value)
+            try:
+                changes[name] = convert(value)
+            except UNFIT as exc:
+                raise misfit(name, value, exc) from None
         return msgspec.structs.replace(record, **changes) if changes else record
 
     def _bag(self) -> str:
