@@ -16,8 +16,10 @@ from integrations.load.entities import TABLES
 from integrations.quality import usable_ids
 
 MOST_LISTS = 500
-"""Pages kept of earlier runs; more are put together."""
+"""Pages kept of earlier runs; more are put together, once."""
 _LONG = 5_000
+_LONG_AGO = 0
+"""The run of lists that were put together."""
 
 _KNOWN = """
 SELECT external_id FROM int_stream_seen, unnest(ids) AS external_id
@@ -30,16 +32,17 @@ SELECT external_id FROM {table} WHERE source_id = %s AND external_id = ANY(%s)
 """
 _COMPACT = f"""
 WITH old AS MATERIALIZED (
-    SELECT external_id, row_number() OVER (ORDER BY external_id) / {_LONG} AS list
+    SELECT external_id, row_number() OVER (ORDER BY external_id) AS place
     FROM int_stream_seen, unnest(ids) AS external_id
-    WHERE stream_id = %(stream)s AND run_id < %(run)s GROUP BY external_id
-), before AS (
-    DELETE FROM int_stream_seen WHERE stream_id = %(stream)s AND run_id < %(run)s
-    RETURNING run_id
+    WHERE stream_id = %(stream)s AND run_id > {_LONG_AGO} AND run_id < %(run)s
+    GROUP BY external_id
+), deleted AS (
+    DELETE FROM int_stream_seen
+    WHERE stream_id = %(stream)s AND run_id > {_LONG_AGO} AND run_id < %(run)s
 )
 INSERT INTO int_stream_seen (stream_id, run_id, ids)
-SELECT %(stream)s, (SELECT max(run_id) FROM before), array_agg(external_id)
-FROM old GROUP BY list
+SELECT %(stream)s, {_LONG_AGO}, array_agg(external_id)
+FROM old GROUP BY (place - 1) / {_LONG}
 """
 
 
@@ -104,8 +107,8 @@ def compact(stream_id: int, run_id: int) -> None:
     values = {"stream": stream_id, "run": run_id}
     with connection.cursor() as cur:
         cur.execute(
-            "SELECT count(*) FROM int_stream_seen "
-            "WHERE stream_id = %(stream)s AND run_id < %(run)s",
+            "SELECT count(*) FROM int_stream_seen WHERE stream_id = %(stream)s "
+            f"AND run_id > {_LONG_AGO} AND run_id < %(run)s",
             values,
         )
         if cur.fetchone()[0] > MOST_LISTS:

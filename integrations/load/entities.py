@@ -304,9 +304,14 @@ def _split(
             source_id=source_id,
             ids=(e.stored_id for e in entries),
         )
-    new = [e for e in entries if e.stored_id not in stored]
-    changed = [e for e in entries if stored.get(e.stored_id, e.content) != e.content]
-    return new, changed
+    other = [e for e in entries if stored.get(e.stored_id) != e.content]
+    if record_type == "customer":
+        # Identities are there already: they were found or created before.
+        return [], other
+    return (
+        [e for e in other if e.stored_id not in stored],
+        [e for e in other if e.stored_id in stored],
+    )
 
 
 def _filled(record_type: str, column: str) -> str:

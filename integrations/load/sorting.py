@@ -118,7 +118,7 @@ def drop_repeats(cur: Cursor, tally: Tally) -> None:
     key goes to quarantine, unless it is a newer version.
     """
     for record_type, entries in tally.entities.items():
-        kept = _drop_within_lot(tally, entries)
+        kept = entries if _is_unique(entries) else _drop_within_lot(tally, entries)
         if tally.lot.remember_keys and tally.lot.run_id is not None:
             kept = _drop_within_run(cur, tally, record_type, kept)
         tally.entities[record_type] = kept
@@ -180,6 +180,9 @@ def _drop_within_run(
 
 def choose_newest(entries: Iterable[Entry], received_at: datetime) -> list[Entry]:
     """One entry per stored id: the newest; of equals, the one that came last."""
+    entries = list(entries)
+    if _is_unique(entries):
+        return entries
     best: dict[str, tuple[tuple[int, datetime], Entry]] = {}
     for entry in entries:
         place = _place(entry, received_at)
@@ -187,6 +190,10 @@ def choose_newest(entries: Iterable[Entry], received_at: datetime) -> list[Entry
         if other is None or place >= other[0]:
             best[entry.stored_id] = (place, entry)
     return [entry for _place_of, entry in best.values()]
+
+
+def _is_unique(entries: list[Entry]) -> bool:
+    return len({entry.stored_id for entry in entries}) == len(entries)
 
 
 def _place(entry: Entry, received_at: datetime) -> tuple[int, datetime]:

@@ -78,6 +78,7 @@ class StreamSeen(models.Model):
     id = models.BigAutoField(primary_key=True)
     stream = models.ForeignKey(StreamState, on_delete=models.CASCADE, db_index=False)
     run_id = models.BigIntegerField()
+    """0: of many earlier runs, put together."""
     ids = ArrayField(models.TextField())
     """As stored: those of objects carry their kind."""
 

@@ -56,6 +56,15 @@ def test_only_changed_rows_become_records(company: Account, connect: Connect) ->
     assert CustomerSource.objects.get(external_id="c2").name == "Two"
 
 
+def test_a_large_page_of_new_customers(company: Account, connect: Connect) -> None:
+    company.rows = {"companies": ids(60)}
+    integration = connect(batch_size=100)
+
+    assert counts(sync(integration)) == {"fetched": 60, "inserted": 60}
+    company.raws = {f"c{n}": {"id": f"c{n}", "name": "Other"} for n in range(1, 56)}
+    assert counts(sync(integration)) == {"fetched": 60, "unchanged": 5, "updated": 55}
+
+
 def test_the_order_of_fields_is_no_change(company: Account, connect: Connect) -> None:
     integration = connect()
     sync(integration)
@@ -140,4 +149,7 @@ def test_pages_of_many_runs_are_put_together(
     seen.compact(state.pk, run + 2)
 
     (kept,) = StreamSeen.objects.all()
-    assert (kept.run_id, kept.ids) == (run + 1, [f"c{n}" for n in range(9)])
+    assert (kept.run_id, kept.ids) == (0, [f"c{n}" for n in range(9)])
+    company.rows = {"companies": ids(3)}
+    assert counts(sync(integration))["deleted"] == 2
+    assert stored(integration) == set(ids(3))
