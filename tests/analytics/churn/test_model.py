@@ -331,3 +331,16 @@ def test_what_is_hopeless_after_one_fold_is_given_up(
 
     assert grown.count("deep_boosted") == 1
     assert "deep_boosted" not in fitted.evidence
+
+
+def test_a_design_laid_out_once_gives_the_same_ridge_each_time() -> None:
+    random = np.random.default_rng(4)
+    x, groups = random.normal(size=(300, 4)), np.arange(300) % 3
+    y = (random.random(300) < expit(x[:, 0] + groups)).astype(float)
+    laid = linear.lay_out(x, groups)
+
+    for strength in (30.0, 3.0):
+        plain = linear.fit_ridge(x, y, strength=strength, groups=groups)
+        again = linear.fit_ridge(laid, y, strength=strength)
+        assert np.array_equal(plain.weights, again.weights)
+        assert np.array_equal(plain.offsets, again.offsets)
