@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 from django.db import connection, models, transaction
 from django.utils import timezone
 
 MOST_ATTEMPTS = 3
-
-Row = TypeVar("Row", bound=models.Model)
 
 
 @contextmanager
@@ -32,14 +30,14 @@ def alone(lock: int) -> Iterator[bool]:
                 cur.execute("SELECT pg_advisory_unlock(%s)", [lock])
 
 
-def claim_oldest(kind: type[Row], given_up: str) -> Row | None:
+def claim_oldest(kind: type[Any], given_up: str) -> Any:
     """The oldest open row with its organisation, running now; or failed, with this
     message, when it was begun too often. None where nothing is open.
 
     kind: has `OPEN`, state, attempts, started_at, finished_at and message.
     """
     with transaction.atomic():
-        row: Any = (
+        row = (
             kind.objects.select_for_update(skip_locked=True, of=("self",))
             .select_related("organization")
             .filter(state__in=kind.OPEN)
@@ -65,7 +63,7 @@ def failing_loudly(row: models.Model, message: str) -> Iterator[None]:
         yield
     except Exception:
         # The outermost border of a job.
-        type(row).objects.filter(pk=row.pk).update(
+        type(row)._default_manager.filter(pk=row.pk).update(
             state="failed", finished_at=timezone.now(), message=message
         )
         raise

@@ -45,11 +45,13 @@ def _identity(one: CustomerSource) -> dict[str, Any]:
 
 
 class _OfCustomers:
-    level = CUSTOMERS
-    entity_key = "customer_id"
-    members_key = "identities"
-    find = staticmethod(find_customer)
-    tell = staticmethod(_identity)
+    telling = level_api.Telling(
+        level=CUSTOMERS,
+        entity="customer",
+        members="identities",
+        find=find_customer,
+        tell=_identity,
+    )
 
 
 @extend_schema_view(

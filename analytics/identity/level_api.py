@@ -4,6 +4,7 @@ merging, splitting, undoing. `api` and `people_api` name and describe it for eac
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from django.shortcuts import get_object_or_404
@@ -27,24 +28,28 @@ def valid(kind: type[serializers.Serializer], request: Request) -> dict[str, Any
     return dict(form.validated_data)
 
 
-class LevelView(APIView):
-    """entity_key, members_key, moved_key: what the answers call the customer or person,
-    its identities, and how many were re-pointed. find: by public id. tell: an identity
-    as the answers show it."""
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """entity, members: what the answers call the customer or person and its
+    identities. find: by public id. tell: an identity as the answers show it."""
 
-    level: ClassVar[Level]
-    entity_key: ClassVar[str]
-    members_key: ClassVar[str]
-    find: ClassVar[Callable[[Organization, str], Any]]
-    tell: ClassVar[Callable[[Any], dict[str, Any]]]
+    level: Level
+    entity: str
+    members: str
+    find: Callable[[Organization, str], Any]
+    tell: Callable[[Any], dict[str, Any]]
+
+
+class LevelView(APIView):
+    telling: ClassVar[Telling]
 
     def answer(self, act: actions.Act | None) -> Response:
         """What came of an act; None where there was nothing to decide."""
         return Response(
             {
                 "decision_id": act.decision_id if act else None,
-                self.entity_key: act.entity.public_id if act else None,
-                f"{self.members_key}_moved": act.moved if act else 0,
+                f"{self.telling.entity}_id": act.entity.public_id if act else None,
+                f"{self.telling.members}_moved": act.moved if act else 0,
             }
         )
 
@@ -55,7 +60,7 @@ class Reviews(LevelView):
             organization_of(request),
             cursor=request.query_params.get("cursor"),
             limit=page_limit(request.query_params.get("limit")),
-            level=self.level,
+            level=self.telling.level,
         )
         return Response({"results": [self._review(row) for row in rows], "next": after})
 
@@ -68,14 +73,16 @@ class Reviews(LevelView):
             "evidence": review.evidence,
             "reason": row.reason,
             "created_at": row.created_at,
-            self.members_key: [self.tell(one) for one in review.identities],
+            self.telling.members: [self.telling.tell(one) for one in review.identities],
         }
 
 
 class ReviewDecide(LevelView):
     def post(self, request: Request, review_id: int) -> Response:
         review = get_object_or_404(
-            self.level.Review.objects.filter(organization=organization_of(request)),
+            self.telling.level.Review.objects.filter(
+                organization=organization_of(request)
+            ),
             pk=review_id,
         )
         verdict = valid(shapes.IdentityReviewVerdict, request)["verdict"]
@@ -87,16 +94,16 @@ class ReviewDecide(LevelView):
 class Suggestions(LevelView):
     def get(self, request: Request) -> Response:
         organization = organization_of(request)
-        found = suggestions.current(organization, timezone.now(), self.level)
-        pairs = queries.pairs(organization, found, self.level)
+        found = suggestions.current(organization, timezone.now(), self.telling.level)
+        pairs = queries.pairs(organization, found, self.telling.level)
         return Response(
             {"results": [self._pair(pair) for pair in pairs], "as_of": found.at}
         )
 
     def _pair(self, pair: queries.Pair) -> dict[str, Any]:
         return {
-            "first": self.tell(pair.first),
-            "second": self.tell(pair.second),
+            "first": self.telling.tell(pair.first),
+            "second": self.telling.tell(pair.second),
             "weight": pair.suggestion.weight,
             "evidence": [
                 {"sentence": sentence, "weight": weight}
@@ -116,7 +123,7 @@ class SuggestionDecide(LevelView):
                 given["second"],
                 is_same=given["verdict"] == "same",
                 now=timezone.now(),
-                level=self.level,
+                level=self.telling.level,
             )
         )
 
@@ -129,15 +136,15 @@ class Merge(LevelView):
     def merge(self, request: Request, public_id: str) -> Response:
         """Merge the one of this id with the one the body names."""
         organization = organization_of(request)
-        one = self.find(organization, public_id)
-        other = self.find(organization, valid(self.Shape, request)["into"])
+        one = self.telling.find(organization, public_id)
+        other = self.telling.find(organization, valid(self.Shape, request)["into"])
         return self.answer(actions.merge(request._request, one, other, timezone.now()))
 
 
 class Split(LevelView):
     def split(self, request: Request, public_id: str) -> Response:
         """Split off the identity that the body names."""
-        found = self.find(organization_of(request), public_id)
+        found = self.telling.find(organization_of(request), public_id)
         identity = valid(shapes.CustomerSplit, request)["identity"]
         return self.answer(
             actions.split(request._request, found, identity, timezone.now())
@@ -148,7 +155,9 @@ class Revoke(LevelView):
     def post(self, request: Request, decision_id: int) -> Response:
         """Take back everything that was said in the same act."""
         decision = get_object_or_404(
-            self.level.Decision.objects.filter(organization=organization_of(request)),
+            self.telling.level.Decision.objects.filter(
+                organization=organization_of(request)
+            ),
             pk=decision_id,
         )
         return self.answer(actions.revoke(request._request, decision, timezone.now()))

@@ -9,32 +9,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import models
-
 from analytics.models import (
-    Decision,
     IdentityDecision,
     IdentityReview,
     PersonDecision,
     PersonReview,
-    Review,
 )
 from churnguard.models import Contact, Customer, CustomerSource, Person
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """member: what a source knows, with the column `pointer` to its entity. ref: the
+    """Member: what a source knows, with the column `pointer` to its entity. ref: the
     column by which links and keys name a member. signs: columns that identify a member
     as a SELECT list (domain, email, user_id, links)."""
 
     name: str
     lock: int
     """Advisory lock, with the organisation: one resolution at a time."""
-    Member: type[models.Model]
-    Entity: type[models.Model]
-    Decision: type[Decision]
-    Review: type[Review]
+    Member: type[Any]
+    Entity: type[Any]
+    Decision: type[Any]
+    Review: type[Any]
     pointer: str
     ref: str
     links: str

@@ -47,11 +47,13 @@ def _contact(one: Contact) -> dict[str, Any]:
 
 
 class _OfPeople:
-    level = PEOPLE
-    entity_key = "person_id"
-    members_key = "contacts"
-    find = staticmethod(people.find_person)
-    tell = staticmethod(_contact)
+    telling = level_api.Telling(
+        level=PEOPLE,
+        entity="person",
+        members="contacts",
+        find=people.find_person,
+        tell=_contact,
+    )
 
 
 class CustomerPeopleView(APIView):
