@@ -5,14 +5,27 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 from django.http import HttpRequest, HttpResponse
+from django_htmx.middleware import HtmxDetails
 
-from churnguard.models import Membership
+from churnguard.models import Membership, Organization, User
 
 _SAFE_ID = re.compile(r"^[A-Za-z0-9_-]{8,64}$")
 SESSION_KEY = "organization_id"
+
+
+class PageRequest(HttpRequest):
+    """A member's request, as pages behind `churnguard.auth.org_view` get it."""
+
+    user: User
+    organization: Organization
+    membership: Membership
+    memberships: list[Membership]
+    request_id: str
+    htmx: HtmxDetails
 
 
 class RequestContextMiddleware:
@@ -21,7 +34,7 @@ class RequestContextMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: Any) -> HttpResponse:
         given = request.headers.get("X-Request-ID", "")
         request.request_id = given if _SAFE_ID.match(given) else uuid.uuid4().hex
         structlog.contextvars.clear_contextvars()
@@ -38,7 +51,7 @@ class OrganizationMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: Any) -> HttpResponse:
         request.membership = None
         request.organization = None
         request.memberships = []

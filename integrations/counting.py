@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TypedDict
 
 from churnguard import metrics
 from integrations.http.call import CallFacts
 from integrations.models import Integration, SyncRun
 
 
-def names_of(integration: Integration) -> dict[str, str]:
+class Names(TypedDict):
+    tenant_id: str
+    integration_id: str
+    adapter: str
+
+
+def names_of(integration: Integration) -> Names:
     """The labels that say whose number it is."""
     return {
         "tenant_id": integration.organization.public_id,
@@ -45,9 +52,10 @@ def page_stored(
 
 def call_counter(integration: Integration | None) -> Callable[[CallFacts], None]:
     """What the outbound client tells about each try."""
-    stored = integration is not None and integration.pk is not None
-    names = names_of(integration) if stored else {}
-    names.pop("adapter", None)
+    names: dict[str, str] = {}
+    if integration is not None and integration.pk is not None:
+        known = names_of(integration)
+        names = {key: known[key] for key in ("tenant_id", "integration_id")}
 
     def count(facts: CallFacts) -> None:
         metrics.adapter_request(facts.adapter, facts.status, facts.duration_s, **names)

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from churnguard import crypto
 from churnguard.auth import org_view
 from churnguard.errors import ChurnGuardError, ConfigError
+from churnguard.middleware import PageRequest
 from integrations import (
     catalog,
     connecting,
@@ -30,7 +31,7 @@ from integrations import (
 from integrations.connectors.base import Connector
 from integrations.connectors.file import FileConnector
 from integrations.connectors.rest.connector import RestConnector
-from integrations.models import Integration, IntegrationType, StreamState
+from integrations.models import Integration, IntegrationType, StreamState, SyncRun
 from integrations.views.forms import ConnectForm, FileForm, SyncForm
 from integrations.views.settings import callback_for, has_oauth, to_provider
 from integrations.views.shared import go
@@ -42,7 +43,7 @@ _TESTED = "Asked the provider just now; nothing is saved yet."
 
 @require_safe
 @org_view(role="admin")
-def catalogue(request: HttpRequest) -> HttpResponse:
+def catalogue(request: PageRequest) -> HttpResponse:
     """Every provider, with its category and a search."""
     search = request.GET.get("q", "").replace("\x00", "").strip()
     chosen = request.GET.get("category", "")
@@ -70,7 +71,7 @@ def catalogue(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @org_view(role="admin")
-def connect(request: HttpRequest, provider: str) -> HttpResponse:
+def connect(request: PageRequest, provider: str) -> HttpResponse:
     """The form of one provider. `do=test` asks the provider and `do=preview` a REST API
     for its first records, and nothing is saved; otherwise a good answer makes the
     integration."""
@@ -105,7 +106,7 @@ def connect(request: HttpRequest, provider: str) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @org_view(role="admin")
-def setup(request: HttpRequest, integration_id: str) -> HttpResponse:
+def setup(request: PageRequest, integration_id: str) -> HttpResponse:
     """Choose streams, schedule and mode; then the first sync starts."""
     integration = queries.get_integration(request.organization, integration_id)
     form = SyncForm(
@@ -145,7 +146,7 @@ def setup(request: HttpRequest, integration_id: str) -> HttpResponse:
     )
 
 
-def _create(request: HttpRequest, form: ConnectForm) -> Integration:
+def _create(request: PageRequest, form: ConnectForm) -> Integration:
     """Store what the form holds. Raises ConfigError."""
     body = form.body()
     body["settings"] = {k: v for k, v in body["settings"].items() if v is not None}
@@ -161,7 +162,7 @@ def _create(request: HttpRequest, form: ConnectForm) -> Integration:
     )
 
 
-def _by_sign_in(request: HttpRequest, form: ConnectForm) -> HttpResponse:
+def _by_sign_in(request: PageRequest, form: ConnectForm) -> HttpResponse:
     """Store the client's id and secret, then go to the provider's sign-in."""
     try:
         integration = _create(request, form)
@@ -172,7 +173,7 @@ def _by_sign_in(request: HttpRequest, form: ConnectForm) -> HttpResponse:
 
 
 def _begin(
-    request: HttpRequest, integration: Integration, form: SyncForm, chosen: list[str]
+    request: PageRequest, integration: Integration, form: SyncForm, chosen: list[str]
 ) -> HttpResponse:
     """Raises ConfigError for a record type that cannot be."""
     states = StreamState.objects.select_related("integration__organization")
@@ -189,7 +190,7 @@ def _begin(
     registry.update(integration, {"sync_config": form.cleaned_data}, by=request)
     integration.refresh_from_db()
     try:
-        run = runs.start(integration, by=request.user.email)
+        run: SyncRun | None = runs.start(integration, by=request.user.email)
     except runs.AlreadyRunningError as exc:
         run = exc.run
     except ChurnGuardError as exc:
@@ -212,7 +213,7 @@ def _look_up(integration: Integration) -> str:
     return ""
 
 
-def _try(request: HttpRequest, form: ConnectForm) -> connecting.Checked:
+def _try(request: PageRequest, form: ConnectForm) -> connecting.Checked:
     """Ask the provider with what the form holds; nothing is stored."""
     cls, secrets = form.connector, form.secrets()
     defaults = {f.name: f.default for f in cls.fields if f.default is not None}
@@ -233,14 +234,14 @@ def _try(request: HttpRequest, form: ConnectForm) -> connecting.Checked:
         return connecting.Checked(False, exc.code, text)
 
 
-def _add_files(request: HttpRequest) -> HttpResponse:
+def _add_files(request: PageRequest) -> HttpResponse:
     form = FileForm(
         request.POST or None, request.FILES or None, initial=_named(request, "Files")
     )
     if request.method != "POST":
-        return _form_page(request, form, file=True)
+        return _form_page(request, form)
     if not form.is_valid():
-        return _form_page(request, form, file=True, status=422)
+        return _form_page(request, form, status=422)
     kept = []
     try:
         # One by one, so that those before a refused one can be taken back.
@@ -266,23 +267,23 @@ def _add_files(request: HttpRequest) -> HttpResponse:
             uploads.remove(upload, by=request)
         named = next((name for name in exc.fields if name in form.fields), None)
         form.add_error("files" if "file" in exc.fields else named, exc.message)
-        return _form_page(request, form, file=True, status=422)
+        return _form_page(request, form, status=422)
     return go(request, "integration-files", integration.public_id)
 
 
 def _form_page(
-    request: HttpRequest,
+    request: PageRequest,
     form: ConnectForm | FileForm,
     *,
     tested: connecting.Checked | None = None,
     seen: dict[str, Any] | None = None,
-    file: bool = False,
     status: int = 200,
 ) -> HttpResponse:
-    cls = FileConnector if file else form.connector
+    is_file = isinstance(form, FileForm)
+    cls = FileConnector if isinstance(form, FileForm) else form.connector
     return render(
         request,
-        "integrations/connect_file.html" if file else "integrations/connect.html",
+        "integrations/connect_file.html" if is_file else "integrations/connect.html",
         {
             "form": form,
             "provider": catalog.describe(cls),
@@ -304,7 +305,7 @@ def _form_page(
     )
 
 
-def _named(request: HttpRequest, wanted: str) -> dict[str, str]:
+def _named(request: PageRequest, wanted: str) -> dict[str, str]:
     """A name to start with that no integration has: Stripe, Stripe 2, .."""
     rows = Integration.objects.filter(organization=request.organization)
     taken = set(rows.values_list("name", flat=True))

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from churnguard.api import page_limit
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ChurnGuardError, ConfigError
+from churnguard.middleware import PageRequest
 from integrations import activity, controls, queries, runs
 from integrations.models import Integration, StreamState
 from integrations.views.listing import look_of
@@ -36,7 +37,7 @@ TABS = (
 )
 
 
-def frame(request: HttpRequest, integration: Integration, tab: str) -> dict[str, Any]:
+def frame(request: PageRequest, integration: Integration, tab: str) -> dict[str, Any]:
     """The context of every tab."""
     row = next(
         row
@@ -67,7 +68,7 @@ def frame(request: HttpRequest, integration: Integration, tab: str) -> dict[str,
 
 @require_safe
 @org_view
-def integration(request: HttpRequest, integration_id: str) -> HttpResponse:
+def integration(request: PageRequest, integration_id: str) -> HttpResponse:
     """The Status tab: per stream, with the running sync, brakes and drift."""
     found = queries.get_integration(request.organization, integration_id)
     context = frame(request, found, "status")
@@ -96,7 +97,7 @@ def integration(request: HttpRequest, integration_id: str) -> HttpResponse:
 
 @require_safe
 @org_view
-def run_list(request: HttpRequest, integration_id: str) -> HttpResponse:
+def run_list(request: PageRequest, integration_id: str) -> HttpResponse:
     """The Runs tab."""
     found = queries.get_integration(request.organization, integration_id)
     context = frame(request, found, "runs")
@@ -127,7 +128,7 @@ def run_list(request: HttpRequest, integration_id: str) -> HttpResponse:
 
 @require_safe
 @org_view
-def ledger(request: HttpRequest, integration_id: str) -> HttpResponse:
+def ledger(request: PageRequest, integration_id: str) -> HttpResponse:
     """The Ledger tab: what every committed page held."""
     found = queries.get_integration(request.organization, integration_id)
     context = frame(request, found, "ledger")
@@ -172,7 +173,7 @@ def parts_of(sums: dict[str, Any]) -> list[tuple[str, int, str]]:
 
 @require_POST
 @org_view(role="admin")
-def brake(request: HttpRequest, integration_id: str) -> HttpResponse:
+def brake(request: PageRequest, integration_id: str) -> HttpResponse:
     """Let the stopped deletes happen, or keep the records."""
     state = _state(request, integration_id)
     try:
@@ -191,7 +192,7 @@ def brake(request: HttpRequest, integration_id: str) -> HttpResponse:
 
 @require_POST
 @org_view(role="admin")
-def stream(request: HttpRequest, integration_id: str) -> HttpResponse:
+def stream(request: PageRequest, integration_id: str) -> HttpResponse:
     """Take a stream in or out of the sync, or change its record type and clock."""
     state = _state(request, integration_id)
     if "record_type" in request.POST:
@@ -207,7 +208,7 @@ def stream(request: HttpRequest, integration_id: str) -> HttpResponse:
     return go(request, "integration", integration_id)
 
 
-def _change(request: HttpRequest, state: StreamState) -> HttpResponse:
+def _change(request: PageRequest, state: StreamState) -> HttpResponse:
     """The record type, and what else the form has: the clock ("" = the usual) and the
     field that tells a change ("" = the connector's)."""
     before = state.record_type
@@ -235,14 +236,14 @@ def _change(request: HttpRequest, state: StreamState) -> HttpResponse:
 
 @require_POST
 @org_view(role="analyst")
-def forget_drift(request: HttpRequest, integration_id: str) -> HttpResponse:
+def forget_drift(request: PageRequest, integration_id: str) -> HttpResponse:
     """The notes on changed fields were read."""
     state = _state(request, integration_id)
     controls.forget_drift(state, by=request)
     return go(request, "integration", integration_id)
 
 
-def _state(request: HttpRequest, integration_id: str) -> StreamState:
+def _state(request: PageRequest, integration_id: str) -> StreamState:
     found = queries.get_integration(request.organization, integration_id)
     return get_object_or_404(
         StreamState.objects.select_related("integration__organization"),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from churnguard.auth import org_view
 from churnguard.errors import ChurnGuardError, ConfigError
+from churnguard.middleware import PageRequest
 from churnguard.records import RECORD_TYPES
 from integrations import catalog, connecting, queries, registry, runs, uploads
 from integrations.models import Integration, Upload
@@ -22,7 +23,7 @@ from integrations.views.shared import go, refuse
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @org_view(role="analyst")
-def files(request: HttpRequest, integration_id: str) -> HttpResponse:
+def files(request: PageRequest, integration_id: str) -> HttpResponse:
     """What each file seems to hold; a POST keeps the choice (`do=start` then syncs,
     `do=guess` only looks again)."""
     integration = _file_integration(request, integration_id)
@@ -66,7 +67,7 @@ def files(request: HttpRequest, integration_id: str) -> HttpResponse:
 
 @require_POST
 @org_view(role="analyst")
-def upload(request: HttpRequest, integration_id: str) -> HttpResponse:
+def upload(request: PageRequest, integration_id: str) -> HttpResponse:
     """More files, or newer ones of the same name."""
     integration = _file_integration(request, integration_id)
     form = UploadForm(request.POST, request.FILES)
@@ -93,7 +94,7 @@ def upload(request: HttpRequest, integration_id: str) -> HttpResponse:
 
 @require_POST
 @org_view(role="analyst")
-def remove(request: HttpRequest, integration_id: str, upload_id: str) -> HttpResponse:
+def remove(request: PageRequest, integration_id: str, upload_id: str) -> HttpResponse:
     """Delete a file; what was read from it stays."""
     integration = _file_integration(request, integration_id)
     found = get_object_or_404(Upload, integration=integration, public_id=upload_id)
@@ -103,7 +104,7 @@ def remove(request: HttpRequest, integration_id: str, upload_id: str) -> HttpRes
 
 
 def _save(
-    request: HttpRequest, integration: Integration, setting: dict[str, Any]
+    request: PageRequest, integration: Integration, setting: dict[str, Any]
 ) -> HttpResponse:
     before = integration.settings.get("layouts")
     registry.update(integration, {"settings": {"layouts": setting}}, by=request)
@@ -125,7 +126,7 @@ def _save(
     return go(request, "run", run.public_id)
 
 
-def _file_integration(request: HttpRequest, integration_id: str) -> Integration:
+def _file_integration(request: PageRequest, integration_id: str) -> Integration:
     integration = queries.get_integration(request.organization, integration_id)
     if integration.provider_name != "file":
         raise Http404("Only file integrations have files.")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.html import escape, format_html
@@ -17,12 +17,13 @@ from markdown_it import MarkdownIt
 
 from churnguard.auth import org_view
 from churnguard.errors import ConfigError
+from churnguard.middleware import PageRequest
 from integrations import connectors
 
 
 @require_safe
 @org_view
-def guide(request: HttpRequest, provider: str) -> HttpResponse:
+def guide(request: PageRequest, provider: str) -> HttpResponse:
     """What the connector reads, how to connect it, and its limits."""
     try:
         cls = connectors.get(provider)

@@ -7,13 +7,14 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_POST, require_safe
 
 from churnguard import formats
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ChurnGuardError, ConfigError
+from churnguard.middleware import PageRequest
 from integrations import activity, controls, queries, runs
 from integrations.models import Integration, IntegrationStatus, SyncRun
 from integrations.views.shared import (
@@ -41,7 +42,7 @@ class Look:
 
 @require_safe
 @org_view
-def integrations(request: HttpRequest) -> HttpResponse:
+def integrations(request: PageRequest) -> HttpResponse:
     """Tiles, records per minute, and the filtered list."""
     organization, now = request.organization, datetime.now(UTC)
     chosen = {
@@ -103,7 +104,7 @@ def integrations(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @org_view(role="analyst")
-def sync(request: HttpRequest, integration_id: str) -> HttpResponse:
+def sync(request: PageRequest, integration_id: str) -> HttpResponse:
     """Start a sync now; `mode` full or incremental, `stream` one or several names;
     `since` and `until` (days, both included) read a range again."""
     integration = queries.get_integration(request.organization, integration_id)
@@ -130,7 +131,7 @@ def sync(request: HttpRequest, integration_id: str) -> HttpResponse:
     return go(request, "run", run.public_id)
 
 
-def _day(request: HttpRequest, name: str) -> datetime | None:
+def _day(request: PageRequest, name: str) -> datetime | None:
     """Midnight UTC of a day in the form, None where it is empty. Raises ConfigError."""
     text = request.POST.get(name, "").strip()
     if not text:
@@ -145,7 +146,7 @@ def _day(request: HttpRequest, name: str) -> datetime | None:
 
 @require_POST
 @org_view(role="analyst")
-def cancel(request: HttpRequest, integration_id: str) -> HttpResponse:
+def cancel(request: PageRequest, integration_id: str) -> HttpResponse:
     """Stop the running sync at its next page."""
     integration = queries.get_integration(request.organization, integration_id)
     run: SyncRun | None = active_run(integration)
@@ -158,7 +159,7 @@ def cancel(request: HttpRequest, integration_id: str) -> HttpResponse:
 
 @require_POST
 @org_view(role="admin")
-def pause(request: HttpRequest, integration_id: str) -> HttpResponse:
+def pause(request: PageRequest, integration_id: str) -> HttpResponse:
     """No syncs until somebody resumes."""
     integration = queries.get_integration(request.organization, integration_id)
     controls.pause(integration, by=request)
@@ -168,7 +169,7 @@ def pause(request: HttpRequest, integration_id: str) -> HttpResponse:
 
 @require_POST
 @org_view(role="admin")
-def resume(request: HttpRequest, integration_id: str) -> HttpResponse:
+def resume(request: PageRequest, integration_id: str) -> HttpResponse:
     """Let it sync again."""
     integration = queries.get_integration(request.organization, integration_id)
     controls.resume(integration, by=request)
@@ -178,7 +179,7 @@ def resume(request: HttpRequest, integration_id: str) -> HttpResponse:
 
 @require_POST
 @org_view(role="admin")
-def bulk(request: HttpRequest) -> HttpResponse:
+def bulk(request: PageRequest) -> HttpResponse:
     """Pause or resume the ticked integrations."""
     ids = request.POST.getlist("id")
     act = {"pause": controls.pause_many, "resume": controls.resume_many}.get(
@@ -235,7 +236,7 @@ def look_of(row: dict[str, Any], progress: float | None = None) -> Look:
     return Look("healthy", "", "", "sync")
 
 
-def _matching(request: HttpRequest, chosen: dict[str, str]) -> set[str] | None:
+def _matching(request: PageRequest, chosen: dict[str, str]) -> set[str] | None:
     if not any(chosen.values()):
         return None
     rows = queries.list_integrations(
@@ -249,7 +250,7 @@ def _matching(request: HttpRequest, chosen: dict[str, str]) -> set[str] | None:
 
 
 def _progress(
-    request: HttpRequest, rows: list[dict[str, Any]]
+    request: PageRequest, rows: list[dict[str, Any]]
 ) -> dict[str, float | None]:
     """{integration_id: 0..1 or None} of those that sync now."""
     return {
@@ -293,7 +294,7 @@ def _stopped(row: dict[str, Any]) -> str:
     return f"{row['integration_name']} last synced {formats.ago(at)}."
 
 
-def _more(request: HttpRequest) -> dict[str, dict[str, Any]]:
+def _more(request: PageRequest) -> dict[str, dict[str, Any]]:
     """{integration_id: its source's name, and when its success is old: two of its
     intervals}."""
     rows = Integration.objects.filter(organization=request.organization)

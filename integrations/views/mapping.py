@@ -12,12 +12,13 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ChurnGuardError, ConfigError
+from churnguard.middleware import PageRequest
 from integrations import mappings, queries, registry
 from integrations.mapping import TRANSFORMS
 from integrations.models import Integration, StreamState
@@ -31,7 +32,7 @@ MOST_ROWS = 200
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @org_view
-def mapping(request: HttpRequest, integration_id: str) -> HttpResponse:
+def mapping(request: PageRequest, integration_id: str) -> HttpResponse:
     """`do=preview` and `do=dry` try the rules of the form, `do=save` keeps them;
     `do=shared` keeps the fields of every kind of data."""
     found = queries.get_integration(request.organization, integration_id)
@@ -68,11 +69,10 @@ def mapping(request: HttpRequest, integration_id: str) -> HttpResponse:
                 if not has_role(request, "analyst"):
                     raise PermissionDenied("Saving a mapping needs the role analyst.")
                 return _save(request, state, spec)
-            key = "result" if do == "dry" else "preview"
-            tried = mappings.dry_run if do == "dry" else mappings.preview
-            context[key] = (
-                _shown(tried(state, spec)) if do != "dry" else tried(state, spec)
-            )
+            if do == "dry":
+                context["result"] = mappings.dry_run(state, spec)
+            else:
+                context["preview"] = _shown(mappings.preview(state, spec))
         except ChurnGuardError as exc:
             problem = exc.message
             context["problem_fields"] = getattr(exc, "fields", {})
@@ -95,7 +95,7 @@ def mapping(request: HttpRequest, integration_id: str) -> HttpResponse:
 
 @require_POST
 @org_view(role="analyst")
-def roll_back(request: HttpRequest, integration_id: str) -> HttpResponse:
+def roll_back(request: PageRequest, integration_id: str) -> HttpResponse:
     """Make an old version the newest."""
     found = queries.get_integration(request.organization, integration_id)
     state = get_object_or_404(
@@ -115,7 +115,7 @@ def roll_back(request: HttpRequest, integration_id: str) -> HttpResponse:
 
 
 def _save(
-    request: HttpRequest, state: StreamState, spec: dict[str, Any]
+    request: PageRequest, state: StreamState, spec: dict[str, Any]
 ) -> HttpResponse:
     made = mappings.save(
         state, spec, note=request.POST.get("note", "").strip(), by=request
@@ -129,7 +129,7 @@ def _save(
 
 
 def _keep_shared(
-    request: HttpRequest, integration: Integration, form: SharedFieldsForm
+    request: PageRequest, integration: Integration, form: SharedFieldsForm
 ) -> bool:
     """Whether the integration's field_mappings were saved; else the form says why."""
     if not has_role(request, "admin"):
@@ -152,7 +152,7 @@ def _status(problem: object) -> int:
     return 422 if problem else 200
 
 
-def _back(request: HttpRequest, state: StreamState) -> HttpResponse:
+def _back(request: PageRequest, state: StreamState) -> HttpResponse:
     query = QueryDict(mutable=True)
     query["stream"] = state.name
     return go(
@@ -169,7 +169,7 @@ def _rules(data: QueryDict) -> list[dict[str, Any]]:
     for n in range(MOST_ROWS):
         if f"target-{n}" not in data:
             break
-        target = data[f"target-{n}"].strip()
+        target = data.get(f"target-{n}", "").strip()
         if not target:
             continue
         rule: dict[str, Any] = {"target": target}

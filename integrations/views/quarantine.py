@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import (
@@ -20,6 +20,7 @@ from django.views.decorators.http import (
 from churnguard.api import page_limit
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ChurnGuardError, ConfigError
+from churnguard.middleware import PageRequest
 from churnguard.models import AuditEntry
 from integrations import queries, replay
 from integrations.views.forms import pretty
@@ -47,7 +48,7 @@ class Chosen:
 
 @require_safe
 @org_view
-def quarantine(request: HttpRequest) -> HttpResponse:
+def quarantine(request: PageRequest) -> HttpResponse:
     """The list, with counts by reason."""
     organization = request.organization
     chosen = _chosen(request.GET)
@@ -91,7 +92,7 @@ def quarantine(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @org_view(role="analyst")
-def bulk(request: HttpRequest) -> HttpResponse:
+def bulk(request: PageRequest) -> HttpResponse:
     """Replay, try or discard the ticked records, or all that match the filters."""
     back = f"?{request.POST.get('query', '')}"
     try:
@@ -113,7 +114,7 @@ def bulk(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @org_view
-def record(request: HttpRequest, record_id: int) -> HttpResponse:
+def record(request: PageRequest, record_id: int) -> HttpResponse:
     """One record: reason and raw object; POST tries, replays or discards it."""
     row = queries.get_quarantined(request.organization, record_id)
     can_write = has_role(request, "analyst") and row["state"] == "open"
@@ -142,7 +143,7 @@ def record(request: HttpRequest, record_id: int) -> HttpResponse:
 
 
 def _mend(
-    request: HttpRequest, record_id: int, row: dict[str, Any], context: dict[str, Any]
+    request: PageRequest, record_id: int, row: dict[str, Any], context: dict[str, Any]
 ) -> HttpResponse:
     """Replay one record as it stands in the form; a dry run only says how it goes."""
     is_dry = request.POST.get("do") == "try"
@@ -181,7 +182,7 @@ def _mend(
     return go(request, "quarantine-record", record_id)
 
 
-def _tell(request: HttpRequest, done: replay.Replayed, *, is_dry: bool) -> None:
+def _tell(request: PageRequest, done: replay.Replayed, *, is_dry: bool) -> None:
     stored, failed, skipped = len(done.stored), len(done.failed), len(done.skipped)
     said = f"{stored} would be stored" if is_dry else f"{stored} stored"
     if failed:
@@ -193,7 +194,7 @@ def _tell(request: HttpRequest, done: replay.Replayed, *, is_dry: bool) -> None:
     messages.add_message(request, level, f"{said}.")
 
 
-def _ids(request: HttpRequest) -> list[int]:
+def _ids(request: PageRequest) -> list[int]:
     if request.POST.get("all") != "1":
         given = request.POST.getlist("id")
         return [int(text) for text in given if text.isdecimal() and len(text) < 19]
@@ -211,7 +212,7 @@ def _say(code: str) -> str:
     return code.replace("_", " ").capitalize()
 
 
-def _reason(request: HttpRequest) -> str:
+def _reason(request: PageRequest) -> str:
     reason = request.POST.get("reason", "").strip()
     if not reason:
         raise ConfigError("Say why the record is not wanted.", code="no_reason")
@@ -238,7 +239,7 @@ def _count(counts: list[dict[str, Any]], chosen: Chosen) -> int | None:
     )
 
 
-def _why_discarded(request: HttpRequest, row: dict[str, Any]) -> str:
+def _why_discarded(request: PageRequest, row: dict[str, Any]) -> str:
     if row["state"] != "discarded":
         return ""
     entry = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
@@ -14,6 +14,7 @@ from churnguard import formats
 from churnguard.api import page_limit
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ChurnGuardError, ConfigError
+from churnguard.middleware import PageRequest
 from integrations import queries, runs
 from integrations.models import Integration, RunStatus, SyncRun
 from integrations.views.detail import parts_of
@@ -22,7 +23,7 @@ from integrations.views.shared import go, live, refuse
 
 @require_safe
 @org_view
-def run_index(request: HttpRequest) -> HttpResponse:
+def run_index(request: PageRequest) -> HttpResponse:
     """Every sync of the organisation, newest first, with filters."""
     organization = request.organization
     status = request.GET.get("status", "")
@@ -35,7 +36,8 @@ def run_index(request: HttpRequest) -> HttpResponse:
     one = Integration.objects.filter(
         organization=organization, public_id=wanted
     ).first()
-    problem, rows, following = "", [], None
+    rows: list[dict[str, Any]] = []
+    problem, following = "", None
     try:
         if status and status not in RunStatus.values:
             raise ConfigError(f"“{status}” is no status of a sync.")
@@ -70,7 +72,7 @@ def run_index(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @org_view
-def run(request: HttpRequest, sync_id: str) -> HttpResponse:
+def run(request: PageRequest, sync_id: str) -> HttpResponse:
     """One sync: progress while it runs, its streams, errors and ledger."""
     body = queries.run_detail(request.organization, sync_id)
     problem = ""
@@ -112,7 +114,7 @@ def run(request: HttpRequest, sync_id: str) -> HttpResponse:
 
 @require_POST
 @org_view(role="analyst")
-def cancel(request: HttpRequest, sync_id: str) -> HttpResponse:
+def cancel(request: PageRequest, sync_id: str) -> HttpResponse:
     """Stop at the next page; what is stored stays."""
     found = _run(request, sync_id)
     if runs.request_cancel(found):
@@ -124,7 +126,7 @@ def cancel(request: HttpRequest, sync_id: str) -> HttpResponse:
 
 @require_POST
 @org_view(role="analyst")
-def retry(request: HttpRequest, sync_id: str) -> HttpResponse:
+def retry(request: PageRequest, sync_id: str) -> HttpResponse:
     """The same again, for the streams that did not complete."""
     found = _run(request, sync_id)
     parts = found.parts.select_related("state")
@@ -153,7 +155,7 @@ def retry(request: HttpRequest, sync_id: str) -> HttpResponse:
     return go(request, "run", made.public_id)
 
 
-def _run(request: HttpRequest, sync_id: str) -> SyncRun:
+def _run(request: PageRequest, sync_id: str) -> SyncRun:
     return get_object_or_404(
         SyncRun.objects.select_related("integration__organization"),
         organization=request.organization,

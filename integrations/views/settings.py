@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from churnguard.auth import org_view
 from churnguard.errors import ChurnGuardError, ConfigError
+from churnguard.middleware import PageRequest
 from integrations import (
     catalog,
     connect,
@@ -47,7 +48,7 @@ _SYNC = (
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @org_view(role="admin")
-def settings(request: HttpRequest, integration_id: str) -> HttpResponse:
+def settings(request: PageRequest, integration_id: str) -> HttpResponse:
     """Two forms: `form=connection` and `form=sync`."""
     found = queries.get_integration(request.organization, integration_id)
     which = request.POST.get("form", "")
@@ -110,7 +111,7 @@ def settings(request: HttpRequest, integration_id: str) -> HttpResponse:
 
 @require_POST
 @org_view(role="admin")
-def test(request: HttpRequest, integration_id: str) -> HttpResponse:
+def test(request: PageRequest, integration_id: str) -> HttpResponse:
     """Ask the provider who we are."""
     found = queries.get_integration(request.organization, integration_id)
     checked = controls.test(found, by=request)
@@ -121,13 +122,13 @@ def test(request: HttpRequest, integration_id: str) -> HttpResponse:
 
 @require_POST
 @org_view(role="admin")
-def authorize(request: HttpRequest, integration_id: str) -> HttpResponse:
+def authorize(request: PageRequest, integration_id: str) -> HttpResponse:
     """Send the browser to the provider's own sign-in."""
     found = queries.get_integration(request.organization, integration_id)
     return to_provider(request, found)
 
 
-def to_provider(request: HttpRequest, integration: Integration) -> HttpResponse:
+def to_provider(request: PageRequest, integration: Integration) -> HttpResponse:
     """The way to the provider's sign-in; to the settings where it cannot begin.
 
     A form may not redirect to another host (form-action of the policy), so htmx gets
@@ -150,7 +151,7 @@ def to_provider(request: HttpRequest, integration: Integration) -> HttpResponse:
 
 @require_POST
 @org_view(role="admin")
-def discover(request: HttpRequest, integration_id: str) -> HttpResponse:
+def discover(request: PageRequest, integration_id: str) -> HttpResponse:
     """Ask the provider again which streams there are."""
     found = queries.get_integration(request.organization, integration_id)
     try:
@@ -163,7 +164,7 @@ def discover(request: HttpRequest, integration_id: str) -> HttpResponse:
 
 @require_POST
 @org_view(role="admin")
-def reset(request: HttpRequest, integration_id: str) -> HttpResponse:
+def reset(request: PageRequest, integration_id: str) -> HttpResponse:
     """Forget where a stream stands."""
     found = queries.get_integration(request.organization, integration_id)
     state = get_object_or_404(
@@ -181,7 +182,7 @@ def reset(request: HttpRequest, integration_id: str) -> HttpResponse:
 
 @require_POST
 @org_view(role="admin")
-def delete(request: HttpRequest, integration_id: str) -> HttpResponse:
+def delete(request: PageRequest, integration_id: str) -> HttpResponse:
     """Remove the integration; its name has to be typed."""
     found = queries.get_integration(request.organization, integration_id)
     if request.POST.get("confirm", "").strip() != found.name:
@@ -193,7 +194,7 @@ def delete(request: HttpRequest, integration_id: str) -> HttpResponse:
 
 
 def _saved(
-    request: HttpRequest, integration: Integration, has_secrets: bool
+    request: PageRequest, integration: Integration, has_secrets: bool
 ) -> HttpResponse:
     """After a change of the connection, say at once whether it works."""
     integration.refresh_from_db()
@@ -253,10 +254,10 @@ def _signs_in(integration: Integration) -> bool:
     )
 
 
-def callback_for(request: HttpRequest, cls: type[Connector]) -> str:
+def callback_for(request: PageRequest, cls: type[Connector]) -> str:
     """The address a provider's app has to know; "" where nobody signs in there."""
     return _callback(request) if has_oauth(cls) else ""
 
 
-def _callback(request: HttpRequest) -> str:
+def _callback(request: PageRequest) -> str:
     return request.build_absolute_uri(reverse("oauth-callback"))

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from churnguard.errors import ChurnGuardError
+from churnguard.middleware import PageRequest
 from churnguard.stream.positions import live_from
 from integrations.models import Integration, SyncRun
 from integrations.schedules import as_text
@@ -28,13 +29,13 @@ EVERY = (
 )
 
 
-def live(request: HttpRequest, *channels: str) -> str:
+def live(request: PageRequest, *channels: str) -> str:
     """`data-live` of a page: each channel from the newest note on, so that nothing is
     lost between rendering and connecting."""
     return live_from(request.organization.pk, *channels)
 
 
-def go(request: HttpRequest, to: str, *args: Any, anchor: str = "") -> HttpResponse:
+def go(request: PageRequest, to: str, *args: Any, anchor: str = "") -> HttpResponse:
     """Redirect to a named page, or back to the local page a form names in `next`; for
     htmx as its own header, so that the whole page changes."""
     target = resolve_url(to, *args) + anchor
@@ -46,7 +47,7 @@ def go(request: HttpRequest, to: str, *args: Any, anchor: str = "") -> HttpRespo
     return redirect(target)
 
 
-def refuse(request: HttpRequest, error: ChurnGuardError) -> None:
+def refuse(request: PageRequest, error: ChurnGuardError) -> None:
     """Say on the next page why something was not done."""
     messages.error(request, error.message)
 

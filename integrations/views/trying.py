@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.http import HttpRequest
 
+from churnguard.middleware import PageRequest
 from integrations import previews
 from integrations.models import Integration
 from integrations.views.forms import ConnectForm, pretty
@@ -16,7 +16,7 @@ _MOST_CHARS = 4000
 
 
 def preview_of(
-    request: HttpRequest, form: ConnectForm, integration: Integration | None = None
+    request: PageRequest, form: ConnectForm, integration: Integration | None = None
 ) -> dict[str, Any]:
     """`previews.preview` of what the form holds (over what is stored), with texts for
     the page; faults are placed at the fields they name."""
