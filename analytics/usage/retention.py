@@ -81,6 +81,8 @@ SELECT cohort, furthest, count(*) FROM (
     SELECT cohort, c, u, max(n) AS furthest FROM hits GROUP BY 1, 2, 3) members
 GROUP BY 1, 2""",
 }
+_SIZES = """
+UNION ALL SELECT cohort, NULL, count(*) FROM birth GROUP BY 1"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,12 +199,13 @@ def _count(question: Question) -> tuple[dict[int, int], dict[int, dict[int, int]
         "intervals": question.intervals,
         "seconds": INTERVAL_DAYS[question.interval] * 86400,
     }
-    sizes = dict(
-        fetch(f"WITH {birth} SELECT cohort, count(*) FROM birth GROUP BY 1", values)
-    )
+    sizes: dict[int, int] = {}
     counts: dict[int, dict[int, int]] = defaultdict(dict)
-    for cohort, n, members in fetch(hits + _COUNT[question.mode], values):
-        counts[cohort][n] = members
+    for cohort, n, members in fetch(hits + _COUNT[question.mode] + _SIZES, values):
+        if n is None:
+            sizes[cohort] = members
+        else:
+            counts[cohort][n] = members
     return sizes, counts
 
 
