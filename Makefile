@@ -29,7 +29,7 @@ test: $(DEV) ## Run the fast tests (ARGS for pytest)
 	@$(PY) -m pytest $(DIST) $(ARGS)
 
 .PHONY: test-slow
-test-slow: $(DEV) ## Run the slow tests: crashes, large inputs
+test-slow: $(DEV) ## Run the slow tests: crashes, large inputs, more examples
 	@$(PY) -m pytest -m slow $(ARGS)
 
 .PHONY: bench
