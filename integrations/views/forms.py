@@ -271,7 +271,8 @@ class FilesField(forms.FileField):
 class UploadForm(forms.Form):
     """Files for the file connector."""
 
-    files = FilesField(
+    # Django takes a form's fields off its class, so this hides nothing.
+    files = FilesField(  # type: ignore[assignment]
         label="Files",
         help_text="CSV, NDJSON or JSON, plain, .gz or .zst; several at once.",
         widget=MultipleFileInput(
