@@ -6,7 +6,7 @@ fitted anew, and is compared with recency, BG/NBD and the plain ridge.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -160,18 +160,8 @@ def run(
             f"{len(tests)}: each needs {horizon} days after it and, before it, the "
             f"{horizon} days of a training cohort and that cohort's own history."
         )
-    cohorts: dict[int, Cohort] = {}
-
-    def test(day: int) -> CutoffResult | str:
-        with limited_threads():
-            result = _test_one(log, day, horizon, cohorts, seed)
-        oldest = train_cutoffs(log, day, horizon)[-MAX_TRAIN_COHORTS:][0]
-        for old in [other for other in cohorts if other < oldest]:
-            del cohorts[old]
-        return result
-
     results = []
-    for result in forks.each(test, tests):
+    for result in _each_test(log, tests, horizon, seed):
         if isinstance(result, str):
             notes.append(result)
         else:
@@ -241,6 +231,22 @@ def forecast(
     rate = float(expit(ridge).mean())
     p = expit(z + blend.level_shift(z, rate))
     return target, Forecast(p, expit(ridge), level, fitted)
+
+
+def _each_test(
+    log: eventlog.EventLog, tests: list[int], horizon: int, seed: int
+) -> Iterator[CutoffResult | str]:
+    cohorts: dict[int, Cohort] = {}
+
+    def test(day: int) -> CutoffResult | str:
+        with limited_threads():
+            result = _test_one(log, day, horizon, cohorts, seed)
+        oldest = train_cutoffs(log, day, horizon)[-MAX_TRAIN_COHORTS:][0]
+        for old in [other for other in cohorts if other < oldest]:
+            del cohorts[old]
+        return result
+
+    return forks.each(test, tests)
 
 
 def _test_one(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -99,19 +99,7 @@ def evaluate_cross_validated(
     measured, models = [], []
     dropped: dict[str, list[str]] = {}
     suspects: dict[str, list[float]] = {}
-
-    def test(fold: tuple[IntArray, IntArray]) -> _Part:
-        train, held = fold
-        return _fit_and_predict(
-            [column.take(train) for column in ready.columns],
-            outcomes[train],
-            [column.take(held) for column in ready.columns],
-            outcomes[held],
-            seed,
-        )
-
-    most = LARGE_BESIDE if _is_large(ready) else forks.MOST_PROCESSES
-    parts = forks.each(test, folds, most=most)
+    parts = _test_each(ready, folds, seed)
     for (_, held), part in zip(folds, parts, strict=True):
         held_out[held] = part.probabilities
         for name, reason in part.dropped.items():
@@ -279,8 +267,22 @@ def _owners(
     return None
 
 
-def _is_large(ready: _Prepared) -> bool:
-    return len(ready.target.outcomes) * len(ready.columns) > LARGE_CELLS
+def _test_each(ready: _Prepared, folds: model.Folds, seed: int) -> Iterator[_Part]:
+    outcomes = ready.target.outcomes
+
+    def test(fold: tuple[IntArray, IntArray]) -> _Part:
+        train, held = fold
+        return _fit_and_predict(
+            [column.take(train) for column in ready.columns],
+            outcomes[train],
+            [column.take(held) for column in ready.columns],
+            outcomes[held],
+            seed,
+        )
+
+    cells = len(outcomes) * len(ready.columns)
+    most = LARGE_BESIDE if cells > LARGE_CELLS else forks.MOST_PROCESSES
+    return forks.each(test, folds, most=most)
 
 
 def _per_fold(dropped: dict[str, list[str]]) -> dict[str, str]:
