@@ -227,9 +227,10 @@ SELECT f.customer_id, extract(epoch FROM %(at)s - min(f.at)) / 86400.0 FROM (
     JOIN cg_customer_source s ON s.id = b.customer_source_id
     WHERE s.customer_id = ANY(%(ids)s::bigint[]) AND b.started_at < %(at)s
     UNION ALL
-    SELECT s.customer_id, min(u.day)::timestamptz FROM cg_usage_day u
-    JOIN cg_customer_source s ON s.id = u.customer_source_id
-    WHERE s.customer_id = ANY(%(ids)s::bigint[]) AND u.day < %(day)s GROUP BY 1
+    SELECT s.customer_id, first.day::timestamptz FROM cg_customer_source s
+    CROSS JOIN LATERAL (SELECT min(u.day) AS day FROM cg_usage_day u
+        WHERE u.customer_source_id = s.id AND u.day < %(day)s) first
+    WHERE s.customer_id = ANY(%(ids)s::bigint[]) AND first.day IS NOT NULL
 ) f GROUP BY 1
 """
 
