@@ -81,12 +81,17 @@ def percent(ratio: Number | None, decimals: int = 1) -> str:
     return text if text == DASH else f"{text}{FIRM}%"
 
 
+def minor_places(currency: str) -> int:
+    """Decimal places of a currency's minor unit: `JPY` -> 0, `USD` -> 2."""
+    return 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
+
+
 def money(amount_minor: int | None, currency: str = "USD") -> str:
     """Minor units with their ISO 4217 currency: `129900, "EUR"` -> `€1 299.00`."""
     if not _is_known(amount_minor):
         return DASH
     code = (currency or "").upper()
-    places = 0 if code in ZERO_DECIMAL else 3 if code in THREE_DECIMAL else 2
+    places = minor_places(code)
     amount = Decimal(amount_minor).scaleb(-places)
     figure = number(abs(amount), places)
     sign = "\u2212" if amount < 0 else ""

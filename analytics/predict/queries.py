@@ -334,7 +334,9 @@ def _body(
         "risk_minor": customer.risk_minor,
         "mrr_minor": customer.mrr_minor,
         "currency": currency,
-        "reasons": sentences.tell(shown.reasons, shown.cutoff) if shown else [],
+        "reasons": sentences.tell(shown.reasons, shown.cutoff, currency)
+        if shown
+        else [],
         "expected_months": shown.expected_months if shown else None,
         "model_version": shown.model.version if shown else None,
         "as_of": scored_at,
@@ -355,4 +357,5 @@ def _explain_now(
             organization.timezone,
         )
     groups, base, stored = scoring.explain_one(loaded, snapshot.values)
-    return groups, base, sentences.tell(stored, known.cutoff)
+    told = sentences.tell(stored, known.cutoff, organization.base_currency.upper())
+    return groups, base, told

@@ -110,6 +110,18 @@ def _season(value: float, usual: float, cutoff: date) -> str:
     return f"The time of year ({cutoff:%B})."
 
 
+def _amount(noun: str, currency: str) -> _Say:
+    def text(value: float) -> str:
+        minor = round(value * 10 ** formats.minor_places(currency))
+        return formats.money(minor, currency)
+
+    def say(value: float, usual: float, cutoff: date) -> str:
+        return f"{noun} {text(value)} as of {_day(cutoff)}{_usual(text, usual)}."
+
+    return say
+
+
+MONEY = {"mrr": "MRR", "billed_last": "Last invoice:"}
 TEXTS: dict[str, _Say] = {
     "days_since_use": _last("use", "No use"),
     "active_days_7": _since("active days", 7),
@@ -122,14 +134,12 @@ TEXTS: dict[str, _Say] = {
     "features_trend": _move("Kinds of events used", 28),
     "usual_gap_days": _now("Days between uses", ""),
     "gap_ratio": _gap,
-    "mrr": _now("MRR"),
     "mrr_change_90": _move("MRR", 90),
     "seats": _now("Seats"),
     "days_to_renewal": _renewal,
     "failed_payments_90": _since("failed payments", 90),
     "overdue_invoices": _now("Overdue invoices:"),
     "late_payments_180": _since("invoices paid late", 180, "invoice paid late"),
-    "billed_last": _now("Last invoice:"),
     "billed_change": _move("Invoice amount", 90),
     "tickets_28": _since("support tickets", 28),
     "tickets_90": _since("support tickets", 90),
@@ -202,24 +212,29 @@ LABELS = {
 }
 
 
-def tell(stored: Sequence[Sequence[Any]], cutoff: date) -> list[Reason]:
-    """The stored reasons of a prediction in words, in their order."""
+def tell(stored: Sequence[Sequence[Any]], cutoff: date, currency: str) -> list[Reason]:
+    """The stored reasons of a prediction in words, in their order. currency: the
+    organisation's, in which money was converted."""
     return [
         {
             "feature": feature,
             "group": group,
             "effect": effect,
-            "sentence": _sentence(feature, value, usual, cutoff),
+            "sentence": _sentence(feature, value, usual, cutoff, currency),
         }
         for feature, group, effect, value, usual in stored
     ]
 
 
 def _sentence(
-    feature: str, value: float | None, usual: float | None, cutoff: date
+    feature: str,
+    value: float | None,
+    usual: float | None,
+    cutoff: date,
+    currency: str,
 ) -> str:
     known = np.nan if usual is None else float(usual)
-    text = TEXTS[feature]
+    text = _amount(MONEY[feature], currency) if feature in MONEY else TEXTS[feature]
     if value is None:
         if feature.startswith("days_since"):
             return text(np.nan, known, cutoff)

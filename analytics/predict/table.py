@@ -9,7 +9,7 @@ from typing import Any
 
 from analytics.predict import queries
 from analytics.predict.narrowing import Narrow
-from analytics.revenue.rates import minor_places
+from churnguard.formats import minor_places
 from churnguard.models import Organization
 
 MOST_ROWS = 50_000

@@ -163,9 +163,12 @@ def train(request: HttpRequest) -> HttpResponse:
 @require_safe
 @org_view
 def drivers(request: HttpRequest, customer_id: str) -> HttpResponse:
-    """The panel of one customer's drivers, fetched into the customer page."""
+    """The panel of one customer's drivers, fetched into the customer page; who opens it
+    alone is led to that page."""
     organization = request.organization
     found = customers.find_customer(organization, customer_id)
+    if not request.htmx:
+        return redirect("customer", found.public_id)
     body = queries.get_prediction(organization, found)
     strongest = max((abs(group["effect"]) for group in body["groups"]), default=0.0)
     return render(

@@ -17,7 +17,7 @@ from django.http import HttpRequest
 from churnguard import audit
 from churnguard.api import decode_cursor, encode_cursor
 from churnguard.errors import ConfigError
-from churnguard.formats import THREE_DECIMAL, ZERO_DECIMAL
+from churnguard.formats import minor_places
 from churnguard.models import ExchangeRate, Organization
 
 RATES_MOST = 2_000
@@ -32,11 +32,6 @@ class Rate:
     currency: str
     day: date
     rate: Decimal | None
-
-
-def minor_places(currency: str) -> int:
-    """Decimal places of a currency's minor unit: `JPY` -> 0, `USD` -> 2."""
-    return 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
 
 
 @dataclass(slots=True)

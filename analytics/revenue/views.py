@@ -208,7 +208,7 @@ def _summary(behind: dict[str, Any] | None) -> str:
 
 def _chart(answer: dict[str, Any]) -> dict[str, Any]:
     """MRR at the end of each period, in whole units of the currency."""
-    unit = 10 ** rates.minor_places(answer["currency"])
+    unit = 10 ** formats.minor_places(answer["currency"])
     rows = answer["periods"]
     is_known = any(row["mrr_start_minor"] or row["mrr_end_minor"] for row in rows)
     return {

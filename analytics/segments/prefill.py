@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from analytics.queries import CustomerFilter
-from analytics.revenue.rates import minor_places
 from analytics.segments.builder import Builder, from_definition
 from analytics.segments.members import read_members
 from churnguard.errors import ConfigError
+from churnguard.formats import minor_places
 from churnguard.models import Organization
 
 

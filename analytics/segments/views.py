@@ -18,7 +18,6 @@ from django.views.decorators.http import (
 )
 
 from analytics import queries
-from analytics.revenue.rates import minor_places
 from analytics.segments import builder, changes, members
 from analytics.segments.body import (
     preview_body,
@@ -35,6 +34,7 @@ from analytics.usage.views import event_names
 from churnguard.api import page_limit
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
+from churnguard.formats import minor_places
 from churnguard.models import Customer, Organization, Source
 
 _TREND_DAYS = 180

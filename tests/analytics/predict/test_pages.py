@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from datetime import date
 
 import pytest
 from django.test import Client
@@ -109,8 +111,10 @@ def test_customer_page_fetches_the_drivers(
     url = f"/risk/{customer.public_id}/drivers/"
 
     assert url in page(with_model, f"/customers/{customer.public_id}/")
-    shown = page(with_model, url)
+    alone = with_model.get(url)
+    shown = with_model.get(url, headers={"HX-Request": "true"}).content.decode()
 
+    assert alone.headers["Location"] == f"/customers/{customer.public_id}/"
     body = queries.get_prediction(trained, customer)
     for reason in body["reasons"]:
         assert str(escape(reason["sentence"])) in shown
@@ -153,4 +157,22 @@ def test_training_by_hand_needs_an_admin(
 
 def test_every_feature_has_a_name_and_a_sentence() -> None:
     assert set(sentences.FEATURES) == {"score", *NAMES}
-    assert set(sentences.TEXTS) == set(NAMES)
+    assert {*sentences.TEXTS, *sentences.MONEY} == set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("currency", "sentence"),
+    [
+        ("EUR", "Last invoice: €788.50 as of 2 Nov 2026 (usual: €1 200.00)."),
+        ("JPY", "Last invoice: ¥788 as of 2 Nov 2026 (usual: ¥1 200)."),
+        ("CHF", "Last invoice: 788.50 CHF as of 2 Nov 2026 (usual: 1 200.00 CHF)."),
+    ],
+)
+def test_money_is_told_in_the_organisation_s_currency(
+    currency: str, sentence: str
+) -> None:
+    stored = [("billed_last", "billing", 0.4, 788.5, 1200.0)]
+
+    (told,) = sentences.tell(stored, date(2026, 11, 2), currency)
+
+    assert re.sub(r"\s", " ", told["sentence"]) == sentence
