@@ -20,6 +20,7 @@ from churnguard.records import RECORD_TYPES, EventRecord, Record
 from integrations.currencies import ISO_4217
 
 R = TypeVar("R", bound=Record)
+Check = Callable[[str, dict[str, Any], datetime], "Reject | None"]
 
 MOST_ID = 255
 """Longest external id, event id, event name and user id, in characters."""
@@ -119,7 +120,7 @@ def validate(record: R, *, now: datetime) -> R | Reject:
         problem = _check_id("customer_id", values["customer_id"], required=True)
     if problem is not None:
         return problem
-    for check in _CHECKS:
+    for check in _CHECKS_OF[record.TYPE]:
         problem = check(record.TYPE, values, now)
         if problem is not None:
             return problem
@@ -298,12 +299,19 @@ def _check_status(kind: str, values: dict[str, Any], _now: datetime) -> Reject |
     )
 
 
-_CHECKS: tuple[Callable[[str, dict[str, Any], datetime], Reject | None], ...] = (
-    _check_values,
-    _check_order,
-    _check_amounts,
-    _check_status,
-)
+def _checks_of(kind: str) -> tuple[Check, ...]:
+    """The checks that can find something wrong with a record of this type."""
+    has_amounts = "currency" in RECORD_TYPES[kind].__struct_fields__
+    has_amounts = has_amounts or bool(_NOT_NEGATIVE_OF[kind] or _PERCENT_OF[kind])
+    checks: list[Check] = [_check_values, _check_order]
+    if has_amounts:
+        checks.append(_check_amounts)
+    if kind in STATUSES:
+        checks.append(_check_status)
+    return tuple(checks)
+
+
+_CHECKS_OF = {kind: _checks_of(kind) for kind in RECORD_TYPES}
 
 
 def _show(value: Any) -> str:
