@@ -28,6 +28,8 @@ from integrations.models import Integration, RunStream, StreamState, SyncRun
 from integrations.runs import Claim, Keeper, LeaseLostError
 
 NOTE_EVERY_S = 0.5
+_OF_A_PAGE = ("pages", *Batch.TOTALS, "total", "cursor", "page_at")
+"""What a page changes of a `RunStream`."""
 _ABSENCE = ("full", "sweep")
 _WATCHED = 200
 """Objects of a page that are looked at for new fields."""
@@ -105,6 +107,8 @@ class Reading:
     live: int | None = None
     """Rows alive when the run began; counted at the first deletion."""
     deleting: int = 0
+    is_marked: bool = False
+    """Whether a page has marked the stream as syncing."""
     sample: list[str] = field(default_factory=list)
 
     @property
@@ -149,13 +153,12 @@ def store(reading: Reading, page: AnyPage) -> None:
         _keep_merges(reading, page, shaped)
         _see_ids(reading, page, shaped)
         part.pages += 1
-        for name in Batch.COUNTERS:
+        for name in Batch.TOTALS:
             setattr(part, name, getattr(part, name) + getattr(result, name))
-        part.deleted += result.deleted
         part.total = page.total if page.total is not None else part.total
         part.cursor = page.cursor
         part.page_at = timezone.now()
-        part.save()
+        part.save(update_fields=_OF_A_PAGE)
         _save_state(reading, page, result, is_new)
         crash_point("before_commit")
         hold(job, progress=True)
@@ -266,17 +269,20 @@ def _save_state(
     reading: Reading, page: AnyPage, result: load.LoadResult, is_new: bool
 ) -> None:
     state = reading.state
-    changes: dict[str, Any] = {
-        "records_stored": F("records_stored") + result.inserted + result.updated,
-        "status": "syncing",
-    }
+    changes: dict[str, Any] = {}
+    if written := result.inserted + result.updated:
+        changes["records_stored"] = F("records_stored") + written
+    if not reading.is_marked:
+        changes["status"] = "syncing"
     if reading.keeps_cursor:
         state.cursor = page.cursor
         changes["cursor"] = page.cursor
     if is_new:
         changes["columns"] = list(reading.watch.columns.values())
         changes["drift"] = drift.merge_notes(state.drift, reading.watch.notes)
-    StreamState.objects.filter(pk=state.pk).update(**changes)
+    if changes:
+        StreamState.objects.filter(pk=state.pk).update(**changes)
+    reading.is_marked = True
 
 
 def _keep_merges(reading: Reading, page: AnyPage, shaped: shaping.Shaped) -> None:
