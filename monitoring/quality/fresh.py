@@ -12,14 +12,17 @@ TARGETS_S = {"salesforce": 300, "hubspot": 3600, "intercom": 900, "ingest": 900}
 """Source kind -> how late its data may be, in seconds; others an hour. A source that
 is fetched may be as late as two intervals of its schedule."""
 _TARGET_S = 3600
+_HISTORY = "30 days"
+"""What is older when it is pushed is no late delivery but an import of the past."""
 
-_LAGS = """
+_LAGS = f"""
 SELECT s.id, s.kind,
     (SELECT percentile_cont(0.95) WITHIN GROUP (ORDER BY greatest(0,
         extract(epoch FROM b.received_at - b.newest_at)))
      FROM cg_batch b WHERE b.source_id = s.id AND b.newest_at IS NOT NULL
         AND b.origin IN ('ingest', 'webhook', 'stream')
-        AND b.received_at > %(now)s - interval '24 hours'),
+        AND b.received_at > %(now)s - interval '24 hours'
+        AND b.newest_at > b.received_at - interval '{_HISTORY}'),
     (SELECT min(i.sync_frequency) FROM int_integration i WHERE i.source_id = s.id
         AND i.sync_frequency > 0 AND i.status NOT IN ('paused', 'inactive')),
     (SELECT max(r.finished_at) FROM int_sync_run r
@@ -72,7 +75,8 @@ def timely_pct(lag_s: float, target_s: float) -> float:
 
 def arrival(cur: Any, org_id: int, now: datetime) -> dict[int, Level]:
     """Source id -> timeliness: the worse of the 95th percentile of (stored - event
-    time) of what was pushed in the last day and the age of the last good sync.
+    time) of what was pushed in the last day and the age of the last good sync. What was
+    older than `_HISTORY` on arrival is left out.
 
     A source with neither (fetched by hand, silent for a day) is not measured.
     """

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from rest_framework.test import APIClient
 
@@ -27,6 +28,7 @@ from monitoring.models import QualityDay, QualitySetting
 from monitoring.quality import daily, fresh
 from monitoring.quality.catalog import CHECKS
 from monitoring.quality.check import DIMENSIONS, Result
+from tests.monitoring.worlds import make_batch
 
 pytestmark = pytest.mark.django_db
 
@@ -118,6 +120,27 @@ def test_a_failing_critical_check_caps_the_score() -> None:
 def test_lateness_falls_to_nothing_at_three_targets() -> None:
     scores = [fresh.timely_pct(lag, 100) for lag in (0, 100, 200, 300, 900)]
     assert scores == [100, 100, 50, 0, 0]
+
+
+def test_history_that_is_pushed_is_not_late(org: Organization) -> None:
+    source = Source.objects.create(organization=org, name="web", kind="ingest")
+
+    def push(days_old: float) -> None:
+        batch = make_batch(source, NOW - timedelta(hours=1), inserted=1)
+        batch.newest_at = batch.received_at - timedelta(days=days_old)
+        batch.save(update_fields=["newest_at"])
+
+    def arrival() -> float | None:
+        with connection.cursor() as cur:
+            found = fresh.arrival(cur, org.pk, NOW).get(source.pk)
+        return None if found is None else found.score_pct
+
+    push(400)
+    assert arrival() is None
+    push(0)
+    assert arrival() == 100
+    push(2)
+    assert arrival() == 0
 
 
 def test_a_day_is_kept_with_counts_and_samples(crm: Source) -> None:
