@@ -3,13 +3,20 @@ quarter in the fast lane."""
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 FAST, SLOW = "fast", "slow"
 
 # A child of what is loaded already: where CI is set, that repeats the same examples.
-settings.register_profile(FAST, settings.default, max_examples=25)
-settings.register_profile(SLOW, settings.default, max_examples=100)
+for _name, _most in ((FAST, 25), (SLOW, 100)):
+    settings.register_profile(
+        _name,
+        settings.default,
+        max_examples=_most,
+        # A busy machine is no fault of what is tested.
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
 
 
 def out_of(most: int) -> int:
