@@ -77,11 +77,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Whatever is loaded by now stays: full collections need not walk through it, and
-    may be rare. They took an eighth of the whole run."""
+    """Full collections, an eighth of the whole run, may be rare."""
+    _keep_what_is_loaded()
+    gc.set_threshold(700, 10, 50)
+
+
+def _keep_what_is_loaded() -> None:
+    """It stays to the end, so the collector need not walk through it again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(700, 10, 50)
 
 
 def _in_browser(item: pytest.Item) -> bool:
@@ -174,6 +178,7 @@ def django_db_setup(
 
     with django_db_blocker.unblock():
         setup_databases(verbosity=0, interactive=False, serialized_aliases=set())
+    _keep_what_is_loaded()
 
 
 @pytest.fixture(autouse=True, scope="session")
