@@ -45,9 +45,6 @@ class LevelForecast:
     """The forecast level and how it came about."""
 
     level: float
-    newest_level: float
-    seasonal_step: float
-    """What was added to the newest level; 0 without a usable year-ago season."""
     basis: str
     """"newest cohort", "newest cohort and last year's level" or "... step"."""
 
@@ -71,7 +68,7 @@ def forecast_level(
     newest = max(levels)
     year_ago = _nearest(short, cutoff - YEAR_DAYS)
     if year_ago is None or newest not in short:
-        return LevelForecast(levels[newest], levels[newest], 0.0, "newest cohort")
+        return LevelForecast(levels[newest], "newest cohort")
     newest_year_ago = _nearest(short, newest - YEAR_DAYS)
     if newest_year_ago is not None and newest_year_ago != year_ago:
         # Last year's step, and the way from now to last year's level: their errors
@@ -84,8 +81,8 @@ def forecast_level(
         step = UNPAIRED_TRUST * (short[year_ago] - short[newest])
         basis = "newest cohort and last year's level"
     else:
-        return LevelForecast(levels[newest], levels[newest], 0.0, "newest cohort")
-    return LevelForecast(levels[newest] + step, levels[newest], step, basis)
+        return LevelForecast(levels[newest], "newest cohort")
+    return LevelForecast(levels[newest] + step, basis)
 
 
 def short_levels(

@@ -120,11 +120,6 @@ def iter_rows(path: str | Path) -> Iterator[list[str]]:
             raise ConfigError(message) from exc
 
 
-def guess_delimiter(sample: str) -> str:
-    """The separator that splits most lines into the same number of cells (> 1)."""
-    return guess_layout(sample)[0]
-
-
 def guess_layout(sample: str) -> tuple[str, int]:
     """The separator, and how many non-empty rows stand above the header.
 

@@ -24,11 +24,6 @@ class Narrow:
     least: float | None = None
     stake: int | None = None
 
-    @property
-    def is_any(self) -> bool:
-        """Whether something is filtered."""
-        return self != Narrow()
-
     def apply(self, rows: QuerySet[Customer]) -> QuerySet[Customer]:
         """The customers that pass."""
         if self.search:
