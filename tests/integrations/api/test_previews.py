@@ -123,7 +123,7 @@ def test_a_record_that_cannot_be_stored_says_why(
         ({"base_url": ""}, "config_error", "Enter the address of the API."),
         ({"endpoints": []}, "invalid_settings", "at least one endpoint"),
         ({"auth_type": "basic"}, "invalid_settings", "fill in username"),
-        ({"auth_type": "magic"}, "invalid_settings", "not valid"),
+        ({"auth_type": "magic"}, "invalid_settings", "must be one of none,"),
         ({"base_url": "http://10.1.2.3"}, "unsafe_url", "10.1.2.3"),
     ],
 )
