@@ -49,7 +49,7 @@ class DataStatusView(APIView):
 
     @extend_schema(
         operation_id="data_status",
-        tags=["data"],
+        tags=["Data"],
         summary="Status of a source",
         parameters=[OpenApiParameter("source_system", str, OpenApiParameter.PATH)],
         responses={
