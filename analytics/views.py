@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -21,6 +21,7 @@ from churnguard import audit, formats
 from churnguard.api import page_limit
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
+from churnguard.middleware import PageRequest
 from churnguard.models import Organization
 from churnguard.stream.positions import newest
 
@@ -38,7 +39,7 @@ _ICONS = {
 
 @require_safe
 @org_view
-def customers(request: HttpRequest) -> HttpResponse:
+def customers(request: PageRequest) -> HttpResponse:
     """The list: search, filters, ordering, keyset pages."""
     organization, now = request.organization, timezone.now()
     problem = None
@@ -93,7 +94,7 @@ def customers(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @org_view
-def customer(request: HttpRequest, customer_id: str) -> HttpResponse:
+def customer(request: PageRequest, customer_id: str) -> HttpResponse:
     """One customer: score, ledger, what changed, history, sources, timeline."""
     organization = request.organization
     found = queries.find_customer(organization, customer_id)
@@ -154,7 +155,7 @@ def customer(request: HttpRequest, customer_id: str) -> HttpResponse:
 
 @require_POST
 @org_view(role="analyst")
-def recompute(request: HttpRequest, customer_id: str) -> HttpResponse:
+def recompute(request: PageRequest, customer_id: str) -> HttpResponse:
     """Score this customer now."""
     found = queries.find_customer(request.organization, customer_id)
     scoring.score_now(request.organization.pk, [found.pk], timezone.now())
@@ -171,7 +172,7 @@ def recompute(request: HttpRequest, customer_id: str) -> HttpResponse:
 
 @require_safe
 @org_view
-def usage(request: HttpRequest) -> HttpResponse:
+def usage(request: PageRequest) -> HttpResponse:
     """Usage over time with filters by event and segment."""
     timeframe = request.GET.get("timeframe") or "30d"
     if timeframe not in trends.FRAMES:
@@ -244,7 +245,7 @@ def _trend_chart(trend: dict[str, Any]) -> dict[str, Any]:
     return {"x": at if trend["total"] else [], "series": lines, "unit": "events"}
 
 
-def _event_names(request: HttpRequest, trend: dict[str, Any]) -> list[str]:
+def _event_names(request: PageRequest, trend: dict[str, Any]) -> list[str]:
     everything = trends.usage_trend(
         request.organization, trends.Question(trend["timeframe"]), timezone.now()
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from analytics import changes
 from churnguard.auth import has_role, org_view
+from churnguard.middleware import PageRequest
 from churnguard.models import Notice
 from churnguard.stream.positions import live_from
 from integrations import activity
@@ -41,7 +42,7 @@ curl -X POST {url} \\
 
 @require_safe
 @org_view
-def overview(request: HttpRequest) -> HttpResponse:
+def overview(request: PageRequest) -> HttpResponse:
     """The numbers are those of GET /api/dashboard/metrics and
     /api/admin/integrations/stats."""
     organization = request.organization

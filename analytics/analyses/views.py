@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
@@ -18,6 +18,7 @@ from churnguard.api import page_limit
 from churnguard.auth import org_view
 from churnguard.clock import next_time
 from churnguard.errors import ConfigError
+from churnguard.middleware import PageRequest
 from churnguard.models import Schedule
 
 TITLES = {
@@ -29,7 +30,7 @@ TITLES = {
 
 @require_safe
 @org_view
-def analyses(request: HttpRequest) -> HttpResponse:
+def analyses(request: PageRequest) -> HttpResponse:
     """The analyses made so far and when the next come."""
     organization, kind, problem = (
         request.organization,
@@ -73,7 +74,7 @@ def analyses(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @org_view
-def analysis(request: HttpRequest, analysis_id: str) -> HttpResponse:
+def analysis(request: PageRequest, analysis_id: str) -> HttpResponse:
     """One analysis with all it found, beside the one before it."""
     run = queries.get_run(request.organization, analysis_id)
     before = queries.get_before(run)

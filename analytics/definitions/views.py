@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
@@ -20,6 +20,7 @@ from churnguard import audit
 from churnguard.api import page_limit
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
+from churnguard.middleware import PageRequest
 
 _PAGES = {
     "edit": "health-definition",
@@ -31,14 +32,14 @@ _PAGES = {
 
 @require_safe
 @org_view
-def edit(request: HttpRequest) -> HttpResponse:
+def edit(request: PageRequest) -> HttpResponse:
     """The definition as a form: the draft, else what is in use."""
     return _editor(request, *_standing(request))
 
 
 @require_POST
 @org_view(role="analyst")
-def draft(request: HttpRequest) -> HttpResponse:
+def draft(request: PageRequest) -> HttpResponse:
     """Keep the posted form as the draft and lead to its preview."""
     standing, problem = _standing(request)
     if problem is not None:
@@ -61,7 +62,7 @@ def draft(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @org_view(role="analyst")
-def discard(request: HttpRequest) -> HttpResponse:
+def discard(request: PageRequest) -> HttpResponse:
     """Forget the draft."""
     standing, problem = _standing(request)
     if problem is not None:
@@ -73,7 +74,7 @@ def discard(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @org_view
-def preview(request: HttpRequest) -> HttpResponse:
+def preview(request: PageRequest) -> HttpResponse:
     """What the draft would do to every account."""
     standing, problem = _standing(request)
     found = _newest(request, "preview", standing) if standing.draft else None
@@ -94,7 +95,7 @@ def preview(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @org_view(role="admin")
-def save(request: HttpRequest) -> HttpResponse:
+def save(request: PageRequest) -> HttpResponse:
     """Make the draft a version and use it."""
     standing, problem = _standing(request)
     if problem is None and standing.draft is None:
@@ -126,7 +127,7 @@ def save(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @org_view(role="admin")
-def drop(request: HttpRequest) -> HttpResponse:
+def drop(request: PageRequest) -> HttpResponse:
     """Let a segment follow the organisation's definition again."""
     standing, problem = _standing(request)
     try:
@@ -144,7 +145,7 @@ def drop(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @org_view
-def backtest(request: HttpRequest) -> HttpResponse:
+def backtest(request: PageRequest) -> HttpResponse:
     """How well the definition told who left, and what weights the past suggests."""
     standing, problem = _standing(request)
     found = _newest(request, "backtest", standing)
@@ -167,7 +168,7 @@ def backtest(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @org_view(role="analyst")
-def check(request: HttpRequest) -> HttpResponse:
+def check(request: PageRequest) -> HttpResponse:
     """Ask for a preview, back-test or suggestion, again if there is one."""
     standing, problem = _standing(request)
     kind = request.POST.get("kind", "")
@@ -187,7 +188,7 @@ def check(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @org_view(role="analyst")
-def accept(request: HttpRequest) -> HttpResponse:
+def accept(request: PageRequest) -> HttpResponse:
     """Take the suggested weights into a draft and lead to its preview."""
     standing, problem = _standing(request)
     try:
@@ -205,7 +206,7 @@ def accept(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @org_view
-def versions(request: HttpRequest) -> HttpResponse:
+def versions(request: PageRequest) -> HttpResponse:
     """Every version with what it changed."""
     standing, problem = _standing(request)
     try:
@@ -227,7 +228,7 @@ def versions(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @org_view(role="admin")
-def restore(request: HttpRequest) -> HttpResponse:
+def restore(request: PageRequest) -> HttpResponse:
     """Use the content of an old version again."""
     standing, problem = _standing(request)
     try:
@@ -251,14 +252,14 @@ def restore(request: HttpRequest) -> HttpResponse:
 
 
 def _editor(
-    request: HttpRequest, standing: store.Standing, problem: ConfigError | None
+    request: PageRequest, standing: store.Standing, problem: ConfigError | None
 ) -> HttpResponse:
     """The form of the draft or of what is in use, with what was wrong."""
     shown = form.show_form(standing.shown_spec, {})
     return _page(request, "edit", standing, {"form": shown}, problem)
 
 
-def _standing(request: HttpRequest) -> tuple[store.Standing, ConfigError | None]:
+def _standing(request: PageRequest) -> tuple[store.Standing, ConfigError | None]:
     """What the page is about; for a wrong segment the organisation's, and why."""
     given = (request.POST if request.method == "POST" else request.GET).get("segment")
     try:
@@ -269,14 +270,14 @@ def _standing(request: HttpRequest) -> tuple[store.Standing, ConfigError | None]
 
 
 def _newest(
-    request: HttpRequest, kind: str, standing: store.Standing
+    request: PageRequest, kind: str, standing: store.Standing
 ) -> DefinitionCheck | None:
     spec = completed(standing.draft.spec) if standing.draft else None
     return checks.newest(request.organization, kind, standing.segment, spec)
 
 
 def _request(
-    request: HttpRequest, kind: str, segment: str, spec: dict[str, Any] | None
+    request: PageRequest, kind: str, segment: str, spec: dict[str, Any] | None
 ) -> None:
     checks.request(
         request.organization, kind, segment, spec, audit.actor_of(request), again=True
@@ -305,7 +306,7 @@ def _change(path: str, before: Any, after: Any) -> dict[str, str]:
 
 
 def _page(
-    request: HttpRequest,
+    request: PageRequest,
     tab: str,
     standing: store.Standing,
     more: dict[str, Any],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -19,6 +19,7 @@ from analytics.identity.levels import CUSTOMERS, LEVELS, PEOPLE, Level
 from analytics.queries import find_customer
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
+from churnguard.middleware import PageRequest
 
 _REVIEWS = 20
 _SHOWN = 10
@@ -39,7 +40,7 @@ class _Alike:
 
 @require_safe
 @org_view
-def identity(request: HttpRequest) -> HttpResponse:
+def identity(request: PageRequest) -> HttpResponse:
     """Open reviews and suggestions, their identities side by side."""
     organization, now = request.organization, timezone.now()
     try:
@@ -88,7 +89,7 @@ def identity(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @org_view(role="analyst")
-def refresh(request: HttpRequest) -> HttpResponse:
+def refresh(request: PageRequest) -> HttpResponse:
     """Look for suggestions now."""
     count = sum(
         len(suggestions.compute(request.organization, timezone.now(), level).items)
@@ -100,7 +101,7 @@ def refresh(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @org_view(role="analyst")
-def judge(request: HttpRequest, level: Level = CUSTOMERS) -> HttpResponse:
+def judge(request: PageRequest, level: Level = CUSTOMERS) -> HttpResponse:
     """Accept or reject a suggestion."""
     verdict = request.POST.get("verdict")
 
@@ -126,7 +127,7 @@ def judge(request: HttpRequest, level: Level = CUSTOMERS) -> HttpResponse:
 @require_POST
 @org_view(role="analyst")
 def decide(
-    request: HttpRequest, review_id: int, level: Level = CUSTOMERS
+    request: PageRequest, review_id: int, level: Level = CUSTOMERS
 ) -> HttpResponse:
     """Answer a review."""
     review = get_object_or_404(
@@ -145,7 +146,7 @@ def decide(
 @require_POST
 @org_view(role="analyst")
 def revoke(
-    request: HttpRequest, decision_id: int, level: Level = CUSTOMERS
+    request: PageRequest, decision_id: int, level: Level = CUSTOMERS
 ) -> HttpResponse:
     """Undo a decision and show the customer or person it leads to."""
     decision = get_object_or_404(
@@ -164,7 +165,7 @@ def revoke(
 
 @require_POST
 @org_view(role="analyst")
-def merge(request: HttpRequest, customer_id: str) -> HttpResponse:
+def merge(request: PageRequest, customer_id: str) -> HttpResponse:
     """Merge with another customer, typed twice: its id, and this one's to confirm."""
     customer = find_customer(request.organization, customer_id)
     target = customer.public_id
@@ -186,7 +187,7 @@ def merge(request: HttpRequest, customer_id: str) -> HttpResponse:
 
 @require_POST
 @org_view(role="analyst")
-def split(request: HttpRequest, customer_id: str) -> HttpResponse:
+def split(request: PageRequest, customer_id: str) -> HttpResponse:
     """Split an identity off."""
     customer = find_customer(request.organization, customer_id)
 
@@ -204,7 +205,7 @@ def split(request: HttpRequest, customer_id: str) -> HttpResponse:
 
 @require_safe
 @org_view
-def person(request: HttpRequest, person_id: str) -> HttpResponse:
+def person(request: PageRequest, person_id: str) -> HttpResponse:
     """One person: what each source says and how fresh it is, why the contacts are
     theirs, and what they did in the product."""
     found = people.find_person(request.organization, person_id)
@@ -235,7 +236,7 @@ def person(request: HttpRequest, person_id: str) -> HttpResponse:
 
 @require_POST
 @org_view(role="analyst")
-def merge_person(request: HttpRequest, person_id: str) -> HttpResponse:
+def merge_person(request: PageRequest, person_id: str) -> HttpResponse:
     """Merge with another person, as `merge`."""
     found = people.find_person(request.organization, person_id)
     target = found.public_id
@@ -255,7 +256,7 @@ def merge_person(request: HttpRequest, person_id: str) -> HttpResponse:
 
 @require_POST
 @org_view(role="analyst")
-def split_person(request: HttpRequest, person_id: str) -> HttpResponse:
+def split_person(request: PageRequest, person_id: str) -> HttpResponse:
     """Split a contact off."""
     found = people.find_person(request.organization, person_id)
 
@@ -271,7 +272,7 @@ def split_person(request: HttpRequest, person_id: str) -> HttpResponse:
     return redirect("person", person_id=now.public_id)
 
 
-def _try(request: HttpRequest, act: Callable[[], str]) -> None:
+def _try(request: PageRequest, act: Callable[[], str]) -> None:
     """Run it and tell what came of it."""
     try:
         messages.success(request, act())
@@ -279,7 +280,7 @@ def _try(request: HttpRequest, act: Callable[[], str]) -> None:
         messages.error(request, exc.message)
 
 
-def _require_typed(request: HttpRequest, wanted: str) -> None:
+def _require_typed(request: PageRequest, wanted: str) -> None:
     if request.POST.get("confirm", "").strip() != wanted:
         raise ConfigError(f"Type {wanted} to confirm.", code="not_confirmed")
 

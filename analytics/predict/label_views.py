@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -16,6 +16,7 @@ from analytics.predict import labelling, labels
 from analytics.predict.models import LabelDefinition, TrainingJob
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
+from churnguard.middleware import PageRequest
 
 WORDS = {
     "kind": "When a customer has left",
@@ -28,7 +29,7 @@ WORDS = {
 
 @require_safe
 @org_view
-def definition(request: HttpRequest) -> HttpResponse:
+def definition(request: PageRequest) -> HttpResponse:
     """The definition in force; with ?kind=.. what another one would have given."""
     if "kind" not in request.GET:
         return _page(request)
@@ -43,7 +44,7 @@ def definition(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @org_view(role="admin")
-def save(request: HttpRequest) -> HttpResponse:
+def save(request: PageRequest) -> HttpResponse:
     """Keep a definition; a training by it is asked for."""
     organization = request.organization
     try:
@@ -71,7 +72,7 @@ def _given(form: QueryDict) -> dict[str, Any]:
 
 
 def _page(
-    request: HttpRequest,
+    request: PageRequest,
     *,
     wanted: LabelDefinition | None = None,
     problem: ConfigError | None = None,

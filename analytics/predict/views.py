@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -23,6 +23,7 @@ from churnguard import audit
 from churnguard.api import page_limit
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
+from churnguard.middleware import PageRequest
 from churnguard.models import Organization
 
 PROBABILITIES = (0.05, 0.1, 0.2, 0.5)
@@ -32,7 +33,7 @@ SIZE = 300
 
 @require_safe
 @org_view
-def risk(request: HttpRequest) -> HttpResponse:
+def risk(request: PageRequest) -> HttpResponse:
     """The accounts by risk, or by money at risk."""
     organization = request.organization
     segment = request.GET.get("segment") or "all"
@@ -82,7 +83,7 @@ def risk(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @org_view
-def export(request: HttpRequest) -> HttpResponse:
+def export(request: PageRequest) -> HttpResponse:
     """The list with the same filters as CSV, at most 50,000 accounts."""
     organization = request.organization
     try:
@@ -102,7 +103,7 @@ def export(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @org_view
-def model(request: HttpRequest) -> HttpResponse:
+def model(request: PageRequest) -> HttpResponse:
     """The model card: what was learned from what, and how well it would have done."""
     organization = request.organization
     state = queries.get_state(organization)
@@ -139,7 +140,7 @@ def model(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @org_view(role="admin")
-def train(request: HttpRequest) -> HttpResponse:
+def train(request: PageRequest) -> HttpResponse:
     """Ask for a training."""
     organization = request.organization
     job, made = jobs.request(organization, reason="requested", by=request.user.email)
@@ -162,7 +163,7 @@ def train(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @org_view
-def drivers(request: HttpRequest, customer_id: str) -> HttpResponse:
+def drivers(request: PageRequest, customer_id: str) -> HttpResponse:
     """The panel of one customer's drivers, fetched into the customer page; who opens it
     alone is led to that page."""
     organization = request.organization
@@ -196,7 +197,7 @@ def drivers(request: HttpRequest, customer_id: str) -> HttpResponse:
     )
 
 
-def _choices(request: HttpRequest) -> list[tuple[str, str]]:
+def _choices(request: PageRequest) -> list[tuple[str, str]]:
     organization = request.organization
     found = [
         ("all", "All accounts"),

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -18,6 +18,7 @@ from analytics.segments import members as saved
 from churnguard import formats
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
+from churnguard.middleware import PageRequest
 from churnguard.models import ExchangeRate, Subscription
 
 KIND_LABELS = {
@@ -31,7 +32,7 @@ KIND_LABELS = {
 
 @require_safe
 @org_view
-def revenue(request: HttpRequest) -> HttpResponse:
+def revenue(request: PageRequest) -> HttpResponse:
     """Tiles, chart, movements with the customers behind them, recognition, reasons,
     settings."""
     return _page(request)
@@ -39,7 +40,7 @@ def revenue(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @org_view(role="admin")
-def change_settings(request: HttpRequest) -> HttpResponse:
+def change_settings(request: PageRequest) -> HttpResponse:
     """Keep the settings; every customer's MRR follows."""
     try:
         chosen = policy.parse(
@@ -58,7 +59,7 @@ def change_settings(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @org_view(role="admin")
-def change_rates(request: HttpRequest) -> HttpResponse:
+def change_rates(request: PageRequest) -> HttpResponse:
     """Keep or remove one rate; every customer's MRR follows."""
     line = {
         "currency": request.POST.get("currency", "").strip(),
@@ -78,7 +79,7 @@ def change_rates(request: HttpRequest) -> HttpResponse:
 
 
 def _page(
-    request: HttpRequest,
+    request: PageRequest,
     *,
     settings_problem: ConfigError | None = None,
     rates_problem: ConfigError | None = None,
@@ -148,7 +149,7 @@ def _page(
 
 
 def _behind(
-    request: HttpRequest, question: Question, now: datetime
+    request: PageRequest, question: Question, now: datetime
 ) -> dict[str, Any] | None:
     """The customers of one cell of the table: ?kind=, ?since= to ?until= (its last
     day), ?value= of the group. Raises ConfigError for what is not valid."""
@@ -177,7 +178,7 @@ def _behind(
     }
 
 
-def _row(request: HttpRequest, row: dict[str, Any], value: str = "") -> dict[str, Any]:
+def _row(request: PageRequest, row: dict[str, Any], value: str = "") -> dict[str, Any]:
     """A row of a table whose movements lead to the customers behind them."""
     last = date.fromordinal(date.fromisoformat(row["end"]).toordinal() - 1)
     cells = []

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -35,6 +35,7 @@ from churnguard.api import page_limit
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
 from churnguard.formats import minor_places
+from churnguard.middleware import PageRequest
 from churnguard.models import Customer, Organization, Source
 
 _TREND_DAYS = 180
@@ -43,7 +44,7 @@ _SHOWN = 10
 
 @require_safe
 @org_view
-def segments(request: HttpRequest) -> HttpResponse:
+def segments(request: PageRequest) -> HttpResponse:
     """The saved segments with their counts."""
     organization = request.organization
     problem = None
@@ -78,7 +79,7 @@ def segments(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @org_view
-def segment(request: HttpRequest, segment_id: str) -> HttpResponse:
+def segment(request: PageRequest, segment_id: str) -> HttpResponse:
     """One segment: who is in it now, and how it went."""
     organization, now = request.organization, timezone.now()
     found = members.find_segment(organization, segment_id)
@@ -121,7 +122,7 @@ def segment(request: HttpRequest, segment_id: str) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @org_view(role="analyst")
-def new(request: HttpRequest) -> HttpResponse:
+def new(request: PageRequest) -> HttpResponse:
     """Describe a segment, count it, save it. ?from=accounts takes over the filters
     of the list of accounts."""
     organization = request.organization
@@ -135,7 +136,7 @@ def new(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @org_view(role="analyst")
-def edit(request: HttpRequest, segment_id: str) -> HttpResponse:
+def edit(request: PageRequest, segment_id: str) -> HttpResponse:
     """Change a segment."""
     organization = request.organization
     found = members.find_segment(organization, segment_id)
@@ -148,7 +149,7 @@ def edit(request: HttpRequest, segment_id: str) -> HttpResponse:
 
 @require_POST
 @org_view(role="analyst")
-def preview(request: HttpRequest) -> HttpResponse:
+def preview(request: PageRequest) -> HttpResponse:
     """The fragment that says whom the form finds; nothing is kept."""
     form = builder.read_post(request.POST)
     return render(
@@ -158,7 +159,7 @@ def preview(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @org_view(role="analyst")
-def delete(request: HttpRequest, segment_id: str) -> HttpResponse:
+def delete(request: PageRequest, segment_id: str) -> HttpResponse:
     """Archive a segment."""
     found = members.find_segment(request.organization, segment_id)
     changes.archive(request, found, timezone.now())
@@ -166,7 +167,7 @@ def delete(request: HttpRequest, segment_id: str) -> HttpResponse:
     return redirect("segments")
 
 
-def _save(request: HttpRequest, found: Segment | None) -> HttpResponse:
+def _save(request: PageRequest, found: Segment | None) -> HttpResponse:
     """Save when the button says so; else show the form as its button changed it."""
     organization = request.organization
     form = builder.read_post(request.POST)
@@ -202,7 +203,7 @@ def _is_same(found: Segment, definition: Any, places: int) -> bool:
 
 
 def _editor(
-    request: HttpRequest,
+    request: PageRequest,
     form: Builder,
     shown: dict[str, str],
     found: Segment | None = None,

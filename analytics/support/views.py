@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
@@ -18,6 +18,7 @@ from analytics.usage.newest import newest_days
 from analytics.usage.scope import read_scope
 from churnguard.auth import org_view
 from churnguard.errors import ConfigError
+from churnguard.middleware import PageRequest
 
 _NEWEST = """
 SELECT max((opened_at AT TIME ZONE %(zone)s)::date) FROM cg_ticket
@@ -27,7 +28,7 @@ WHERE organization_id = %(org)s AND deleted_at IS NULL
 
 @require_safe
 @org_view
-def support_page(request: HttpRequest) -> HttpResponse:
+def support_page(request: PageRequest) -> HttpResponse:
     """Tickets by week, team and customer."""
     organization, now = request.organization, timezone.now()
     team, problem = "", None

@@ -5,13 +5,12 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from django.http import HttpRequest
-
 from analytics.usage.scope import fetch
+from churnguard.middleware import PageRequest
 
 
 def newest_days(
-    request: HttpRequest, report: dict[str, Any], sql: str
+    request: PageRequest, report: dict[str, Any], sql: str
 ) -> dict[str, Any]:
     """For the empty state: the last day with anything, and the address of as many days
     as were asked for, up to it; nothing where there is none. sql: gives that day."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -27,6 +27,7 @@ from analytics.usage.newest import newest_days
 from analytics.usage.scope import Scope, fetch, read_scope
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
+from churnguard.middleware import PageRequest
 from churnguard.models import Organization
 
 _NAMES_MOST = 200
@@ -35,7 +36,7 @@ _NEWEST = "SELECT max(day) FROM cg_org_day WHERE organization_id = %(org)s"
 
 @require_safe
 @org_view
-def active_page(request: HttpRequest) -> HttpResponse:
+def active_page(request: PageRequest) -> HttpResponse:
     """Active customers or users per day."""
     report, problem = _answer(request, 90, lambda scope, _: active(scope))
     points = report["points"]
@@ -81,7 +82,7 @@ def active_page(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @org_view(role="admin")
-def change_qualifying(request: HttpRequest) -> HttpResponse:
+def change_qualifying(request: PageRequest) -> HttpResponse:
     """Choose the events that make somebody active."""
     names = request.POST.getlist("events")
     try:
@@ -98,7 +99,7 @@ def change_qualifying(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @org_view
-def retention_page(request: HttpRequest) -> HttpResponse:
+def retention_page(request: PageRequest) -> HttpResponse:
     """Cohorts and who came back."""
     report, problem = _answer(
         request,
@@ -136,7 +137,7 @@ def retention_page(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @org_view
-def funnel_page(request: HttpRequest) -> HttpResponse:
+def funnel_page(request: PageRequest) -> HttpResponse:
     """Steps in order; without steps, a form to choose them."""
     steps = [name for name in request.GET.getlist("steps") if name]
     asked = bool(steps)
@@ -173,7 +174,7 @@ def funnel_page(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @org_view
-def adoption_page(request: HttpRequest) -> HttpResponse:
+def adoption_page(request: PageRequest) -> HttpResponse:
     """Which events are used by how many, and who is new, returning or dormant."""
 
     def report(scope: Scope, query: Any) -> dict[str, Any]:
@@ -208,7 +209,7 @@ def _heat(share: float | None) -> int:
 
 
 def _answer(
-    request: HttpRequest,
+    request: PageRequest,
     days: int,
     report: Callable[[Scope, Any], dict[str, Any]],
 ) -> tuple[dict[str, Any], ConfigError | None]:
@@ -225,7 +226,7 @@ def _answer(
 
 
 def _page(
-    request: HttpRequest,
+    request: PageRequest,
     name: str,
     report: dict[str, Any],
     problem: ConfigError | None,

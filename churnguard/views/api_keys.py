@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
@@ -15,12 +15,13 @@ from churnguard import keys
 from churnguard.auth import org_view
 from churnguard.errors import ConfigError
 from churnguard.forms import ApiKeyForm
+from churnguard.middleware import PageRequest
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 @org_view(role="admin")
-def api_keys(request: HttpRequest) -> HttpResponse:
+def api_keys(request: PageRequest) -> HttpResponse:
     """The list; a POST makes a key and answers with its text, shown this once."""
     if request.method != "POST":
         return _page(request, ApiKeyForm())
@@ -45,7 +46,7 @@ def api_keys(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @org_view(role="admin")
-def revoke(request: HttpRequest, key_id: str) -> HttpResponse:
+def revoke(request: PageRequest, key_id: str) -> HttpResponse:
     """End a key at once."""
     key = get_object_or_404(request.organization.api_keys, public_id=key_id)
     keys.revoke(request, key)
@@ -53,13 +54,13 @@ def revoke(request: HttpRequest, key_id: str) -> HttpResponse:
     return redirect("api-keys")
 
 
-def _page(request: HttpRequest, form: ApiKeyForm, **context: Any) -> HttpResponse:
+def _page(request: PageRequest, form: ApiKeyForm, **context: Any) -> HttpResponse:
     status = context.pop("status", 200)
     rows = [(key, keys.get_state(key)) for key in keys.list_keys(request.organization)]
     context |= {"form": form, "rows": rows}
     return render(request, "kernel/api_keys.html", context, status=status)
 
 
-def _example(request: HttpRequest, plain: str) -> str:
+def _example(request: PageRequest, plain: str) -> str:
     address = request.build_absolute_uri(reverse("api-customers"))
     return f"curl -H 'Authorization: Bearer {plain}' {address}"

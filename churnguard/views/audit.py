@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
@@ -10,11 +10,12 @@ from churnguard import audit_log
 from churnguard.api import page_limit
 from churnguard.auth import org_view
 from churnguard.errors import ConfigError
+from churnguard.middleware import PageRequest
 
 
 @require_safe
 @org_view(role="admin")
-def audit(request: HttpRequest) -> HttpResponse:
+def audit(request: PageRequest) -> HttpResponse:
     """Newest first, filtered, in keyset pages."""
     chosen = audit_log.AuditFilter.from_query(request.GET)
     problem = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
@@ -15,13 +15,14 @@ from churnguard import members as rules
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
 from churnguard.forms import InviteForm
+from churnguard.middleware import PageRequest
 from churnguard.models import Role
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 @org_view
-def members(request: HttpRequest) -> HttpResponse:
+def members(request: PageRequest) -> HttpResponse:
     """The list; a POST invites, and answers with the link, shown this once."""
     if request.method != "POST":
         return _page(request)
@@ -45,7 +46,7 @@ def members(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @org_view
-def change_role(request: HttpRequest, member_id: int) -> HttpResponse:
+def change_role(request: PageRequest, member_id: int) -> HttpResponse:
     """Give a member another role."""
     membership = get_object_or_404(request.organization.memberships, pk=member_id)
     try:
@@ -59,7 +60,7 @@ def change_role(request: HttpRequest, member_id: int) -> HttpResponse:
 
 @require_POST
 @org_view
-def remove(request: HttpRequest, member_id: int) -> HttpResponse:
+def remove(request: PageRequest, member_id: int) -> HttpResponse:
     """Take a member out, or leave."""
     membership = get_object_or_404(request.organization.memberships, pk=member_id)
     is_self = membership.user_id == request.user.pk
@@ -77,7 +78,7 @@ def remove(request: HttpRequest, member_id: int) -> HttpResponse:
 
 @require_POST
 @org_view
-def revoke(request: HttpRequest, invitation_id: int) -> HttpResponse:
+def revoke(request: PageRequest, invitation_id: int) -> HttpResponse:
     """Make an invitation's link useless."""
     invitation = get_object_or_404(request.organization.invitations, pk=invitation_id)
     rules.revoke_invitation(request, invitation)
@@ -86,7 +87,7 @@ def revoke(request: HttpRequest, invitation_id: int) -> HttpResponse:
 
 
 def _page(
-    request: HttpRequest, *, form: InviteForm | None = None, **context: Any
+    request: PageRequest, *, form: InviteForm | None = None, **context: Any
 ) -> HttpResponse:
     status = context.pop("status", 200)
     mine = request.membership.role

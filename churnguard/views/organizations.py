@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import (
     require_http_methods,
@@ -16,20 +16,20 @@ from churnguard import organizations as rules
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
 from churnguard.forms import OrganizationForm
-from churnguard.middleware import SESSION_KEY
+from churnguard.middleware import SESSION_KEY, PageRequest
 from churnguard.models import Role
 
 
 @require_safe
 @login_required
-def organizations(request: HttpRequest) -> HttpResponse:
+def organizations(request: PageRequest) -> HttpResponse:
     """The organisations of the signed-in person, each with a button to go there."""
     return render(request, "kernel/organizations.html")
 
 
 @require_POST
 @login_required
-def switch(request: HttpRequest) -> HttpResponse:
+def switch(request: PageRequest) -> HttpResponse:
     """Act for another organisation from now on; 404 for one that is not ours."""
     wanted = request.POST.get("organization", "")
     for membership in request.memberships:
@@ -41,7 +41,7 @@ def switch(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @org_view
-def settings(request: HttpRequest) -> HttpResponse:
+def settings(request: PageRequest) -> HttpResponse:
     """Name, time zone and base currency; admins may change them."""
     may_change = has_role(request, Role.ADMIN)
     form = OrganizationForm(
@@ -62,7 +62,7 @@ def settings(request: HttpRequest) -> HttpResponse:
     return render(request, "kernel/organization.html", context, status=status)
 
 
-def _changed(request: HttpRequest, form: OrganizationForm) -> bool:
+def _changed(request: PageRequest, form: OrganizationForm) -> bool:
     try:
         rules.change(request, request.organization, form.cleaned_data)
     except ConfigError as exc:

@@ -24,7 +24,7 @@ from django.db import connection, models
 from churnguard.errors import ChurnGuardError
 from churnguard.records import Record
 from integrations import catalog, connecting, load, mappings, quality, shaping
-from integrations.connectors.base import Connector, Page, ReadRequest
+from integrations.connectors.base import AnyPage, Connector, ReadRequest
 from integrations.load.entities import TABLES, columns_of
 from integrations.models import Integration, StreamState
 from monitoring.models import QualitySample
@@ -318,7 +318,7 @@ def _pages(
     state: StreamState,
     wanted: dict[str, dict[str, Any]],
     is_large: bool,
-) -> Iterator[Page]:
+) -> Iterator[AnyPage]:
     stream = catalog.stream_of(state)
     size = integration.batch_size
     common = {"batch_size": size, "filters": integration.data_filters}

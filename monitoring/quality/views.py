@@ -7,7 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 from churnguard.api import page_limit
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
+from churnguard.middleware import PageRequest
 from churnguard.models import Organization, Source
 from churnguard.stream.positions import newest
 from monitoring.models import QualitySetting
@@ -32,14 +33,14 @@ _MOST_CHECKS = 60
 
 @require_safe
 @org_view
-def quality(request: HttpRequest) -> HttpResponse:
+def quality(request: PageRequest) -> HttpResponse:
     """Scores by source and dimension, trend, worst fields, failing checks."""
     return _page(request)
 
 
 @require_POST
 @org_view(role="admin")
-def thresholds(request: HttpRequest) -> HttpResponse:
+def thresholds(request: PageRequest) -> HttpResponse:
     """Change when notices open."""
     try:
         values = queries.read_limits(request.POST)
@@ -52,7 +53,7 @@ def thresholds(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @org_view(role="analyst")
-def measure(request: HttpRequest) -> HttpResponse:
+def measure(request: PageRequest) -> HttpResponse:
     """Ask for a measurement now."""
     quality_settings.ask(request.organization)
     messages.success(request, "A worker measures now. The page shows it when done.")
@@ -61,7 +62,7 @@ def measure(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @org_view
-def failing(request: HttpRequest, code: str) -> HttpResponse:
+def failing(request: PageRequest, code: str) -> HttpResponse:
     """The rows that fail one check now."""
     source = request.GET.get("source", "")
     problem = None
@@ -94,7 +95,7 @@ def failing(request: HttpRequest, code: str) -> HttpResponse:
     )
 
 
-def _page(request: HttpRequest, problem: ConfigError | None = None) -> HttpResponse:
+def _page(request: PageRequest, problem: ConfigError | None = None) -> HttpResponse:
     organization = request.organization
     today = timezone.now().astimezone(UTC).date()
     source = request.GET.get("source", "").replace("\x00", "")
