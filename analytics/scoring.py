@@ -94,7 +94,7 @@ def score_customers(
         return ScoreResult(0, 0, [])
     cur.execute("SET LOCAL work_mem = '256MB'")
     cur.execute("SELECT timezone FROM cg_organization WHERE id = %s", [org_id])
-    timezone = cur.fetchone()[0]
+    (timezone,) = cur.fetchone() or ()
     customers = load_customers(cur, customer_ids)
     facts = fact_table.gather(cur, org_id, [c.id for c in customers], now, timezone)
     priors = get_priors(cur, org_id, customers)

@@ -6,7 +6,7 @@ break versions and rollups, so its pages are read-only.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -62,7 +62,7 @@ from churnguard.notices import resolve_notice
 
 admin.site.site_header = admin.site.site_title = "ChurnGuard operations"
 admin.site.index_title = "All tables"
-admin.site.login = sign_in
+admin.site.login = sign_in  # type: ignore[method-assign]
 admin.site.unregister(Group)
 
 Rows = models.QuerySet[Any]
@@ -74,7 +74,7 @@ class NewUserForm(BaseUserCreationForm):
     class Meta:
         model = User
         fields = ("email",)
-        field_classes = {}
+        field_classes: ClassVar[dict[str, Any]] = {}
 
 
 @admin.register(User)

@@ -61,7 +61,7 @@ class OperatorAdmin(admin.ModelAdmin):
     paginator = EstimatingPaginator
     secret_fields: Sequence[str] = ()
 
-    def get_exclude(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
+    def get_exclude(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return (*(super().get_exclude(request, obj) or ()), *self.secret_fields)
 
     def save_model(

@@ -119,7 +119,7 @@ class ApiKeyAuthentication(BaseAuthentication):
                 "This API key is unknown, expired or revoked."
             )
         touch(key)
-        http = request._request
+        http: Any = request._request
         http.api_key = key
         http.organization = key.organization
         http.scopes = expand_scopes(key.scopes)
@@ -137,7 +137,7 @@ class SessionOrgAuthentication(SessionAuthentication):
         found = super().authenticate(request)
         if found is None:
             return None
-        http = request._request
+        http: Any = request._request
         membership = getattr(http, "membership", None)
         if membership is None:
             raise exceptions.PermissionDenied("You belong to no organisation.")
@@ -192,7 +192,7 @@ def org_view(
 
     def wrap(inner: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         @functools.wraps(inner)
-        def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        def page(request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
             if getattr(request, "membership", None) is None:
                 raise PermissionDenied(
                     "You are signed in, but you belong to no organisation yet. Ask an "

@@ -6,10 +6,10 @@ import importlib
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from django.http import HttpRequest
 from django.urls import reverse
 
 from churnguard.auth import has_role
+from churnguard.middleware import PageRequest
 from churnguard.models import Notice
 
 _APPS = ("monitoring", "analytics", "integrations", "churnguard")
@@ -40,7 +40,7 @@ def _entries() -> tuple[Entry, ...]:
     return tuple(sorted(found, key=lambda entry: entry.order))
 
 
-def _navigation(request: HttpRequest) -> list[dict[str, Any]]:
+def _navigation(request: PageRequest) -> list[dict[str, Any]]:
     """The pages that this member may open, by group."""
     groups: dict[str, list[dict[str, Any]]] = {group: [] for group in _GROUPS}
     for entry in _entries():
@@ -54,7 +54,7 @@ def _navigation(request: HttpRequest) -> list[dict[str, Any]]:
     ]
 
 
-def shell(request: HttpRequest) -> dict[str, Any]:
+def shell(request: PageRequest) -> dict[str, Any]:
     """Template context of base.html; empty for pages without an organisation."""
     organization = getattr(request, "organization", None)
     if organization is None or not request.user.is_authenticated:

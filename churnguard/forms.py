@@ -96,7 +96,7 @@ class InviteForm(forms.Form):
 
     def __init__(self, *args: Any, roles: list[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["role"].choices = [
+        self.fields["role"].choices = [  # type: ignore[attr-defined]
             (value, label) for value, label in Role.choices if value in roles
         ]
         self.fields["role"].initial = Role.VIEWER
@@ -129,13 +129,9 @@ class OrganizationForm(forms.Form):
     def __init__(
         self, *args: Any, organization: Organization, may_change: bool, **kwargs: Any
     ) -> None:
-        super().__init__(
-            *args,
-            initial={
-                name: getattr(organization, name) for name in organizations.FIELDS
-            },
-            **kwargs,
-        )
+        fields = organizations.FIELDS
+        kwargs["initial"] = {name: getattr(organization, name) for name in fields}
+        super().__init__(*args, **kwargs)
         self.is_fixed = organizations.is_counting(organization)
         for name, field in self.fields.items():
             field.disabled = not may_change or (self.is_fixed and name != "name")

@@ -29,7 +29,7 @@ def acting_role(request: HttpRequest) -> str:
     membership: Membership | None = getattr(request, "membership", None)
     if getattr(request, "api_key", None) is None and membership is not None:
         return membership.role
-    scopes = getattr(request, "scopes", frozenset())
+    scopes: frozenset[str] = getattr(request, "scopes", frozenset())
     return Role.ADMIN if "admin" in scopes else Role.VIEWER
 
 

@@ -15,7 +15,9 @@ class ErrorSerializer(serializers.Serializer):
 
     detail = serializers.CharField(help_text="A sentence a person can act on.")
     code = serializers.CharField(help_text="A stable slug.")
-    fields = serializers.DictField(help_text="Field name to what is wrong with it.")
+    fields = serializers.DictField(  # type: ignore[assignment]
+        help_text="Field name to what is wrong with it."
+    )
 
 
 ERRORS = {

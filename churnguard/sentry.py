@@ -24,7 +24,7 @@ def start() -> bool:
         include_local_variables=False,
         max_request_body_size="never",
         traces_sample_rate=0.0,
-        before_send=clean,
+        before_send=clean,  # type: ignore[arg-type]
         before_breadcrumb=clean_breadcrumb,
     )
     return True

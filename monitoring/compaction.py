@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 from django.db import connection
 
@@ -63,7 +64,12 @@ def tick(now: datetime | None = None) -> int:
     called again at once while there are more. Idempotent; several may run."""
     at = now or datetime.now(UTC)
     before = datetime.combine(at.date() - timedelta(days=KEPT_DAYS), time(), UTC)
-    given = {"before": before, "fresh": FRESH_WITHIN, "step": STEP, "groups": _GROUPS}
+    given: dict[str, Any] = {
+        "before": before,
+        "fresh": FRESH_WITHIN,
+        "step": STEP,
+        "groups": _GROUPS,
+    }
     total = 0
     with connection.cursor() as cur:
         cur.execute(_FIND, given)

@@ -304,7 +304,8 @@ class _Act:
                 ),
                 [self.organization.pk, first, second, verdict, by, self.now],
             )
-            first_id = first_id or self.cur.fetchone()[0]
+            (made,) = self.cur.fetchone() or ()
+            first_id = first_id or made
         spoken = list(dict.fromkeys([*ids, *(pk for row in rows for pk in row[1:])]))
         moved = self.resolve(spoken)
         return Act(first_id, self.entity_of(spoken[0]), moved)

@@ -166,6 +166,7 @@ def _views(
     contacts: dict[Person, list[Contact]] = defaultdict(list)
     rows = Contact.objects.filter(organization=organization, person__in=list(ids))
     for row in rows.select_related("source", "person", "customer_source__customer"):
+        assert row.person is not None
         contacts[row.person].append(row)
     by_user: dict[str, list[Use]] = defaultdict(list)
     for use in uses:

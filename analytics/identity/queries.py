@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Q
 from django.urls import reverse
 
 from analytics.identity import actions
@@ -207,7 +208,7 @@ def of_entity(entity: Customer | Person) -> Identities:
             )
         )
     mine = log.filter(organization_id=entity.organization_id)
-    logged = mine.filter(**{f"{ref}__in": ids}) | mine.filter(**{pointer: entity})
+    logged = mine.filter(Q(**{f"{ref}__in": ids}) | Q(**{pointer: entity}))
     history = logged.select_related(f"{ref}__source", pointer).order_by("-pk")[:50]
     return Identities(
         entity=entity,

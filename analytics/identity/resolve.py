@@ -12,6 +12,7 @@ import json
 import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 from django.db import connection, transaction
 from psycopg import Cursor
@@ -179,7 +180,7 @@ def _make_people(cur: Cursor, org_id: int, ids: list[int], now: datetime) -> Non
         "SELECT 1 FROM cg_person_link l WHERE l.contact_id = c.id) ORDER BY c.id",
         [ids],
     )
-    values = {"org": org_id, "now": now}
+    values: dict[str, Any] = {"org": org_id, "now": now}
     values["contacts"] = [row[0] for row in cur.fetchall()]
     values["names"] = [new_id("per") for _ in values["contacts"]]
     if values["contacts"]:

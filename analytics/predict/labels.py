@@ -82,7 +82,8 @@ class Uses:
         before = np.where(self.customer[later] == np.roll(self.customer, 1)[later],
                           before, day - 1)  # fmt: skip
         broken = when - np.maximum(before, day - 1) > self.silence
-        first_break = _spread(customers, who[broken][::-1], before[broken][::-1] + 1.0)
+        ends = before[broken][::-1].astype(np.float64) + 1.0
+        first_break = _spread(customers, who[broken][::-1], ends)
         newest = _spread(customers, self.customer, self.day.astype(np.float64))
         quiet_from = np.maximum(newest, day - 1.0)
         silent = np.where(last - quiet_from >= self.silence, newest + 1.0, np.inf)

@@ -57,7 +57,9 @@ class Builder:
             if not block.rows:
                 continue
             word = "and" if block.match == "all" else "or"
-            inner = {word: [row.condition(places) for row in block.rows]}
+            inner: dict[str, Any] = {
+                word: [row.condition(places) for row in block.rows]
+            }
             below = [(f"{word}.{n}", row) for n, row in enumerate(block.rows)]
             if block.match == "none":
                 inner = {"not": inner}
@@ -102,12 +104,12 @@ _PARTS = {"op": "Operator", "path": "Field", "days": "Days", "event": "Event"}
 def read_post(post: QueryDict) -> Builder:
     """The form as posted, with the change that its pressed button asks for."""
     if "text" in post:
-        return Builder(text=post["text"][:100_000])
+        return Builder(text=str(post["text"])[:100_000])
     builder = Builder(match=_word(post.get("match"), ("all", "any")), blocks=[])
     for b in range(MOST_BLOCKS):
         if f"g{b}.match" not in post:
             break
-        block = Block(_word(post[f"g{b}.match"], ("all", "any", "none")))
+        block = Block(_word(str(post[f"g{b}.match"]), ("all", "any", "none")))
         for r in range(MOST_ROWS):
             row = _read_row(post, f"g{b}.{r}")
             if row is not None:

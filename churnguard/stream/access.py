@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import psycopg
@@ -114,7 +114,7 @@ def _by_key(plain: str) -> Credential | Refusal:
 
 def _by_session(session_key: str) -> Credential | Refusal:
     session = SessionStore(session_key)
-    user = get_user(SimpleNamespace(session=session))
+    user = get_user(cast(Any, SimpleNamespace(session=session)))
     if not user.is_authenticated:
         return Refusal(4401, "Your session has ended. Sign in again.")
     chosen = session.get(SESSION_KEY)

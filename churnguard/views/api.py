@@ -324,7 +324,7 @@ class AuditView(APIView):
             cursor=request.query_params.get("cursor"),
             limit=page_limit(request.query_params.get("limit")),
         )
-        fields = AuditRow().fields
+        fields = list(AuditRow().fields)
         results = [{name: getattr(row, name) for name in fields} for row in rows]
         return Response({"results": results, "next": after})
 

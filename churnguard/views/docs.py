@@ -56,7 +56,7 @@ def _body(schema: Any, body: Any) -> list[dict[str, str]]:
 
 def _fields(schema: Any, part: Any) -> list[dict[str, str]]:
     content = part.get("content", {})
-    found = content.get("application/json") or next(iter(content.values()), {})
+    found: Any = content.get("application/json") or next(iter(content.values()), {})
     model = _resolve(schema, found.get("schema", {}))
     if model.get("type") == "array":
         model = _resolve(schema, model.get("items", {}))

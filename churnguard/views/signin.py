@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth import login, update_session_auth_hash
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.forms import PasswordChangeForm
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.contrib.auth.views import LoginView
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
@@ -20,7 +20,7 @@ from django.views.decorators.http import require_http_methods
 
 from churnguard import audit, members
 from churnguard.forms import JoinForm, SignInForm
-from churnguard.middleware import SESSION_KEY
+from churnguard.middleware import SESSION_KEY, PageRequest
 from churnguard.models import Invitation, User
 
 log = logging.getLogger(__name__)
@@ -33,12 +33,12 @@ class SignIn(LoginView):
     authentication_form = SignInForm
     redirect_authenticated_user = True
 
-    def form_valid(self, form: SignInForm) -> HttpResponse:
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
         response = super().form_valid(form)
         log.info("signin.succeeded", extra={"userId": self.request.user.pk})
         return response
 
-    def form_invalid(self, form: SignInForm) -> HttpResponse:
+    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
         refused_for = [error.code for error in form.non_field_errors().as_data()]
         log.warning("signin.refused", extra={"reason": refused_for})
         status = 429 if "too_many" in refused_for else 422
@@ -78,7 +78,7 @@ def accept_invitation(request: HttpRequest, token: str) -> HttpResponse:
 @sensitive_post_parameters()
 @never_cache
 @login_required
-def account(request: HttpRequest) -> HttpResponse:
+def account(request: PageRequest) -> HttpResponse:
     """One's own organisations and password."""
     form = PasswordChangeForm(request.user, request.POST or None)
     form.fields["old_password"].widget.attrs.pop("autofocus", None)

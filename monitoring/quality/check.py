@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 
 DIMENSIONS = {
     "completeness": 25,
@@ -57,7 +58,7 @@ class Result:
     score_pct: float | None
     weight: int = 1
     is_critical: bool = False
-    samples: list[str] = field(default_factory=list)
+    samples: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def is_failing_critically(self) -> bool:

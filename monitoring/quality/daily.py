@@ -224,7 +224,9 @@ def _tell(
     for source in sources:
         score, last = scores[source.pk], before.get(source.pk)
         is_low = score is not None and score < limits.least_score
-        has_fallen = None not in (score, last) and last - score >= limits.most_fall
+        has_fallen = (
+            score is not None and last is not None and last - score >= limits.most_fall
+        )
         said: dict[str, Any] = {
             "quality_low": is_low
             and f"It scores {score:.0f} of 100; the threshold is {limits.least_score}.",

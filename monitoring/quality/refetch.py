@@ -189,7 +189,7 @@ def _compare(
         out.why = "Nothing is stored."
         return out
     found, is_whole = _find(connector, integration, states, wanted, total, now)
-    synced_at = max(state.last_success_at for state in states)
+    synced_at = max(at for one in states if (at := one.last_success_at))
     owners = _owners(wanted.values()) if kind != "customer" else {}
     for external_id, ours in wanted.items():
         theirs = found.get(external_id)
