@@ -37,19 +37,16 @@ bench: $(DEV) ## Measure speed beside baselines (ARGS=--quick, or a name)
 	@$(PY) -m tests.bench $(ARGS)
 
 .PHONY: lint
-lint: $(DEV) ## Check style, format and import directions
+lint: $(DEV) ## Check style, format, types and import directions
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy churnguard integrations analytics monitoring
 	@$(PY) -c 'from importlinter.cli import lint_imports_command as lint; lint()'
 
 .PHONY: fmt
 fmt: $(DEV) ## Format the code and fix what can be fixed
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
-
-.PHONY: types
-types: $(DEV) ## Check types
-	@$(PY) -m mypy churnguard integrations analytics monitoring
 
 .PHONY: setup
 setup: $(DEV) ## Install everything for development
