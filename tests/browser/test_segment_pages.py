@@ -111,6 +111,7 @@ def test_a_segment_is_built_counted_live_and_saved(
     page.get_by_label("Condition to add").select_option("score")
     page.get_by_role("button", name="Add condition").click()
     score = page.get_by_role("group", name="Condition 2: Health score")
+    expect(score.get_by_label("Operator")).to_be_focused()
     score.get_by_label("Operator").select_option("between")
     expect(score.get_by_label("and", exact=True)).to_be_visible()
     score.get_by_label("Value").fill("0")
