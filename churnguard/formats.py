@@ -12,32 +12,12 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TypeGuard
 
+from churnguard.currencies import minor_places
+
 THIN = "\u202f"
 FIRM = "\u00a0"
 DASH = "\u2013"
 
-ZERO_DECIMAL = frozenset(
-    [
-        "BIF",
-        "CLP",
-        "DJF",
-        "GNF",
-        "ISK",
-        "JPY",
-        "KMF",
-        "KRW",
-        "PYG",
-        "RWF",
-        "UGX",
-        "UYI",
-        "VND",
-        "VUV",
-        "XAF",
-        "XOF",
-        "XPF",
-    ]
-)
-THREE_DECIMAL = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
 SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "INR": "₹"}
 
 Number = int | float | Decimal
@@ -79,11 +59,6 @@ def percent(ratio: Number | None, decimals: int = 1) -> str:
         return DASH
     text = number(float(ratio) * 100, decimals)
     return text if text == DASH else f"{text}{FIRM}%"
-
-
-def minor_places(currency: str) -> int:
-    """Decimal places of a currency's minor unit: `JPY` -> 0, `USD` -> 2."""
-    return 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
 
 
 def money(amount_minor: int | None, currency: str = "USD") -> str:

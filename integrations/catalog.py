@@ -11,11 +11,11 @@ from zoneinfo import available_timezones
 import msgspec
 from django.db import transaction
 
+from churnguard.currencies import ISO_4217
 from churnguard.errors import ConfigError
 from churnguard.records import RECORD_TYPES
 from integrations import connectors, drift, runs
 from integrations.connectors.base import Connector, Field, Stream
-from integrations.currencies import ISO_4217
 from integrations.mapping import compile_entity_mappings
 from integrations.models import Integration, StreamSeen, StreamState
 

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from churnguard.currencies import ISO_4217
 from churnguard.records import RECORD_TYPES, EventRecord, Record
-from integrations.currencies import ISO_4217
 
 R = TypeVar("R", bound=Record)
 Check = Callable[[str, dict[str, Any], datetime], "Reject | None"]

@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from churnguard import formats
+from churnguard.currencies import minor_places
 
 _Say = Callable[[float, float, date], str]
 
@@ -112,7 +113,7 @@ def _season(value: float, usual: float, cutoff: date) -> str:
 
 def _amount(noun: str, currency: str) -> _Say:
     def text(value: float) -> str:
-        minor = round(value * 10 ** formats.minor_places(currency))
+        minor = round(value * 10 ** minor_places(currency))
         return formats.money(minor, currency)
 
     def say(value: float, usual: float, cutoff: date) -> str:

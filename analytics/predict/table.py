@@ -9,7 +9,7 @@ from typing import Any
 
 from analytics.predict import queries
 from analytics.predict.narrowing import Narrow
-from churnguard.formats import minor_places
+from churnguard.currencies import minor_places
 from churnguard.models import Organization
 
 MOST_ROWS = 50_000

@@ -12,7 +12,7 @@ from typing import Any
 
 from analytics.revenue.policy import Policy, get_policy
 from analytics.segments.members import Members
-from churnguard.formats import THREE_DECIMAL, ZERO_DECIMAL
+from churnguard.currencies import THREE_DECIMAL, ZERO_DECIMAL
 from churnguard.models import Organization
 
 COUNTED = ("active", "past_due")

@@ -16,8 +16,8 @@ from django.http import HttpRequest
 
 from churnguard import audit
 from churnguard.api import decode_cursor, encode_cursor
+from churnguard.currencies import minor_places
 from churnguard.errors import ConfigError
-from churnguard.formats import minor_places
 from churnguard.models import ExchangeRate, Organization
 
 RATES_MOST = 2_000

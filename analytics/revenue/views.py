@@ -17,6 +17,7 @@ from analytics.revenue.periods import GROUPS, INTERVALS, Question
 from analytics.segments import members as saved
 from churnguard import formats
 from churnguard.auth import has_role, org_view
+from churnguard.currencies import minor_places
 from churnguard.errors import ConfigError
 from churnguard.middleware import PageRequest
 from churnguard.models import ExchangeRate, Subscription
@@ -209,7 +210,7 @@ def _summary(behind: dict[str, Any] | None) -> str:
 
 def _chart(answer: dict[str, Any]) -> dict[str, Any]:
     """MRR at the end of each period, in whole units of the currency."""
-    unit = 10 ** formats.minor_places(answer["currency"])
+    unit = 10 ** minor_places(answer["currency"])
     rows = answer["periods"]
     is_known = any(row["mrr_start_minor"] or row["mrr_end_minor"] for row in rows)
     return {

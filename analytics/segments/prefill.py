@@ -8,8 +8,8 @@ from typing import Any
 from analytics.queries import CustomerFilter
 from analytics.segments.builder import Builder, from_definition
 from analytics.segments.members import read_members
+from churnguard.currencies import minor_places
 from churnguard.errors import ConfigError
-from churnguard.formats import minor_places
 from churnguard.models import Organization
 
 

@@ -33,8 +33,8 @@ from analytics.segments.tree import parse
 from analytics.usage.views import event_names
 from churnguard.api import page_limit
 from churnguard.auth import has_role, org_view
+from churnguard.currencies import minor_places
 from churnguard.errors import ConfigError
-from churnguard.formats import minor_places
 from churnguard.middleware import PageRequest
 from churnguard.models import Customer, Organization, Source
 

@@ -11,8 +11,8 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from churnguard.currencies import minor_places
 from churnguard.errors import RecordError
-from integrations.currencies import DECIMALS
 from integrations.mapping import parse_time
 
 Source = Mapping[str, Any]
@@ -69,7 +69,7 @@ def minor(source: Source, name: str, currency: str | None) -> int | None:
     found = _decimal(source, name)
     if found is None or currency is None:
         return None
-    return int((found * 10 ** DECIMALS.get(currency.upper(), 2)).to_integral_value())
+    return int((found * 10 ** minor_places(currency.upper())).to_integral_value())
 
 
 def _decimal(source: Source, name: str) -> Decimal | None:

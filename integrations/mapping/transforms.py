@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 
-from integrations.currencies import DECIMALS
+from churnguard.currencies import minor_places
 from integrations.mapping.dates import UNITS, parse_time, show, zone_of
 from integrations.mapping.paths import getter
 
@@ -189,7 +189,7 @@ def _money(params: Params) -> Transform:
             return None
         found = from_source(raw) if has_source else None
         currency = str(found or fixed).upper()
-        places = 0 if unit == "minor" else DECIMALS.get(currency, 2)
+        places = 0 if unit == "minor" else minor_places(currency)
         number = to_decimal(value, decimal=decimal).scaleb(places)
         whole = int(number.to_integral_value(ROUND_HALF_UP))
         if abs(whole) >= 2**63:

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
+from churnguard.currencies import minor_places
 from churnguard.errors import RecordError
 from churnguard.records import RECORD_TYPES, AnyRecord, EventRecord, ObjectRecord
-from integrations.currencies import DECIMALS
 from integrations.tabular.cells import reader
 from integrations.tabular.headers import WORDS
 from integrations.tabular.layout import ColumnUse, Layout
@@ -148,7 +148,7 @@ class RowReader:
         if words is not None:
             return _worded(read, words)
         if use.field.endswith("_minor"):
-            return _minor(read, 10 ** DECIMALS.get(self.layout.currency, 2))
+            return _minor(read, 10 ** minor_places(self.layout.currency))
         if use.field.endswith("_pct"):
             return _percent(read, use.scale)
         if use.field in _INTEGER_FIELDS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from integrations.currencies import ISO_4217
+from churnguard.currencies import ISO_4217
 from monitoring.quality.check import Check
 
 _EMPTY = "('', 'n/a', 'na', 'none', 'null', 'unknown', 'test', '-')"

@@ -16,7 +16,7 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Any, Literal
 
-from integrations.currencies import DECIMALS
+from churnguard.currencies import minor_places
 
 Raw = Mapping[str, Any]
 Policy = Literal["all", "forever_only", "none"]
@@ -98,7 +98,7 @@ def item_amount(item: Raw) -> tuple[Fraction, Fraction] | None:
 def in_iso_minor(amount: Fraction | int, currency: str) -> int:
     """An amount in Stripe's minor units in those of ISO 4217, rounded half up."""
     code = currency.upper()
-    ours = DECIMALS.get(code, 2)
+    ours = minor_places(code)
     theirs = _STRIPE_DECIMALS.get(code, ours)
     exact = Fraction(amount) * Fraction(10) ** (ours - theirs)
     sign = -1 if exact < 0 else 1

@@ -17,9 +17,12 @@ ZWG ANG CUC HRK SLL ZWL
 _ZERO = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
 _THREE = "BHD IQD JOD KWD LYD OMR TND"
 
-DECIMALS: dict[str, int] = (
-    dict.fromkeys(_TWO.split(), 2)
-    | dict.fromkeys(_ZERO.split(), 0)
-    | dict.fromkeys(_THREE.split(), 3)
-)
-ISO_4217 = frozenset(DECIMALS)
+ISO_4217 = frozenset(f"{_TWO} {_ZERO} {_THREE}".split())
+ZERO_DECIMAL = frozenset(_ZERO.split()) | {"UYI"}
+"""With a unit of funds, in which amounts are shown although none are taken in."""
+THREE_DECIMAL = frozenset(_THREE.split())
+
+
+def minor_places(currency: str) -> int:
+    """Decimal places of a currency's minor unit: `JPY` -> 0, `USD` -> 2."""
+    return 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
