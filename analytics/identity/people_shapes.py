@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from analytics.identity.shapes import IdentityEvidence
+from analytics.identity.shapes import IdentityEvidence, ReviewRow
 
 
 class SourceSaying(serializers.Serializer):
@@ -121,13 +121,7 @@ class ReviewedContact(serializers.Serializer):
     user_id = serializers.CharField(allow_null=True)
 
 
-class PersonReviewRow(serializers.Serializer):
-    review_id = serializers.IntegerField()
-    rule = serializers.CharField()
-    key = serializers.CharField()
-    evidence = serializers.CharField()
-    reason = serializers.CharField(help_text="Why it was not followed.")
-    created_at = serializers.DateTimeField()
+class PersonReviewRow(ReviewRow):
     contacts = ReviewedContact(many=True)
 
 

@@ -17,13 +17,16 @@ class IdentityRow(serializers.Serializer):
     country = serializers.CharField(allow_null=True)
 
 
-class IdentityReviewRow(serializers.Serializer):
+class ReviewRow(serializers.Serializer):
     review_id = serializers.IntegerField()
     rule = serializers.CharField()
     key = serializers.CharField()
     evidence = serializers.CharField()
     reason = serializers.CharField(help_text="Why it was not followed.")
     created_at = serializers.DateTimeField()
+
+
+class IdentityReviewRow(ReviewRow):
     identities = IdentityRow(many=True)
 
 
