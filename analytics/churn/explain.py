@@ -19,8 +19,6 @@ from analytics.churn.threads import limited_threads
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
-Predict = Callable[[FloatArray], FloatArray]
-"""Rows (n, f) to log-odds (n,)."""
 Mixed = Callable[[FloatArray, FloatArray, BoolArray], FloatArray]
 """Rows (n, f), reference (1, f) or (n, f) and masks (m, f) to the log-odds (m, n) of
 rows that have the features of a mask from the row and the rest from the reference."""
@@ -104,19 +102,6 @@ def segment_reference(features: FloatArray) -> FloatArray:
         if len(known):
             reference[place] = np.median(known)
     return reference
-
-
-def mixing(log_odds: Predict) -> Mixed:
-    """What `explain` asks of a model, for any forecast: makes the mixed rows."""
-
-    def mixed(
-        features: FloatArray, reference: FloatArray, masks: BoolArray
-    ) -> FloatArray:
-        return np.array(
-            [log_odds(np.where(kept, features, reference)) for kept in masks]
-        )
-
-    return mixed
 
 
 def _members(

@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from analytics.churn import boosted, eventlog, explain, model, trees
 from analytics.churn.threads import limited_threads
+from tests.analytics.churn.mixing import mixing
 
 FloatArray = NDArray[np.float64]
 
@@ -95,7 +96,7 @@ def _measure_model(rows: int, random: np.random.Generator) -> None:
         )
 
     made, seconds = _timed(lambda: reasons(fitted.mixed_log_odds, TRAIN_ROWS))
-    plain_made, plain_s = _timed(lambda: reasons(explain.mixing(fitted.log_odds), 500))
+    plain_made, plain_s = _timed(lambda: reasons(mixing(fitted.log_odds), 500))
     assert np.allclose(made.groups[:500], plain_made.groups, atol=1e-9)
     rate, plain_rate = TRAIN_ROWS / seconds, 500 / plain_s
     _tell(

@@ -10,6 +10,7 @@ import pytest
 from analytics.churn import drift, explain, hazard, leakage, model, trees
 from churnguard.errors import ConfigError
 from tests.analytics.churn.data import made_up_table
+from tests.analytics.churn.mixing import mixing
 
 GROUPS = {"usage": ["a", "b"], "billing": ["c"], "support": ["d"]}
 NAMES = ("a", "b", "c", "d", "e")
@@ -42,7 +43,7 @@ def test_the_quick_way_to_mix_rows_forecasts_what_made_rows_do() -> None:
         way: explain.explain(mixed, x[:80], feature_names=NAMES, groups=GROUPS)
         for way, mixed in {
             "quick": fitted.mixed_log_odds,
-            "plain": explain.mixing(fitted.log_odds),
+            "plain": mixing(fitted.log_odds),
         }.items()
     }
 
@@ -69,7 +70,7 @@ def test_shapley_of_a_product_is_shared_evenly() -> None:
         return x[:, 0] * x[:, 1] + 3 * x[:, 2]
 
     made = explain.explain(
-        explain.mixing(product),
+        mixing(product),
         np.array([[2.0, 4.0, 1.0]]),
         feature_names=("p", "q", "r"),
         groups={"P": ["p"], "Q": ["q"], "R": ["r"]},
@@ -83,7 +84,7 @@ def test_shapley_of_a_product_is_shared_evenly() -> None:
 
 def test_wrong_groups_are_refused() -> None:
     x = np.zeros((1, 9))
-    names, mixed = tuple("abcdefghi"), explain.mixing(np.sum)
+    names, mixed = tuple("abcdefghi"), mixing(np.sum)
     with pytest.raises(ValueError, match="unknown features"):
         explain.explain(mixed, x, feature_names=names, groups={"g": ["z"]})
     with pytest.raises(ValueError, match="shares a feature"):
