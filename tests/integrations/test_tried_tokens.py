@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,13 +32,6 @@ def fake() -> RestFake:
     made = RestFake()
     made.seed(3)
     return made
-
-
-@pytest.fixture
-def server(fake: RestFake, settings: LazySettings) -> Iterator[FakeServer]:
-    settings.INTEGRATION_ALLOW_PRIVATE_HOSTS = ["127.0.0.1"]
-    with fake.serve() as running:
-        yield running
 
 
 @pytest.fixture

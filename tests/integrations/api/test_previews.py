@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.conf import LazySettings
 from django.test import Client
 from rest_framework.test import APIClient
 
@@ -28,13 +27,6 @@ def fake() -> RestFake:
     made = RestFake()
     made.seed(12)
     return made
-
-
-@pytest.fixture
-def server(fake: RestFake, settings: LazySettings) -> Iterator[FakeServer]:
-    settings.INTEGRATION_ALLOW_PRIVATE_HOSTS = ["127.0.0.1"]
-    with fake.serve() as running:
-        yield running
 
 
 @pytest.fixture

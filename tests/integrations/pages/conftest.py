@@ -31,6 +31,13 @@ def signed(client: Client) -> Callable[[User], Client]:
 
 
 @pytest.fixture
+def pages(client: Client, alice: User) -> Client:
+    """The owner's browser."""
+    client.force_login(alice)
+    return client
+
+
+@pytest.fixture
 def crm(org: Organization) -> Integration:
     """A database with a brake and a drift, to be reconnected."""
     return make_crm(org)
@@ -40,3 +47,9 @@ def crm(org: Organization) -> Integration:
 def world(org: Organization, crm: Integration, alice: User) -> World:
     """Everything, with a real import of two files."""
     return make_world(org, crm, alice.email)
+
+
+@pytest.fixture
+def place(world: World) -> str:
+    """Where the database's pages are."""
+    return f"/integrations/{world.crm.public_id}/"

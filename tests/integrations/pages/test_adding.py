@@ -8,7 +8,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from churnguard.models import CustomerSource, Organization, Ticket, User
+from churnguard.models import CustomerSource, Organization, Ticket
 from integrations import connecting, registry, runs
 from integrations.connectors.base import Stream
 from integrations.connectors.sql.postgresql import PostgresqlConnector
@@ -27,12 +27,6 @@ FORM = {
     "field-sslmode": "require",
     "field-statement_timeout_s": "300",
 }
-
-
-@pytest.fixture
-def pages(client: Client, alice: User) -> Client:
-    client.force_login(alice)
-    return client
 
 
 @pytest.fixture

@@ -16,17 +16,6 @@ from tests.integrations.pages.worlds import World
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def pages(client: Client, alice: User) -> Client:
-    client.force_login(alice)
-    return client
-
-
-@pytest.fixture
-def place(world: World) -> str:
-    return f"/integrations/{world.crm.public_id}/"
-
-
 def test_sync_now_starts_one_run_and_a_second_press_leads_to_it(
     world: World, pages: Client
 ) -> None:

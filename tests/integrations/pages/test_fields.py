@@ -29,17 +29,6 @@ LIMITS = {
 
 
 @pytest.fixture
-def pages(client: Client, alice: User) -> Client:
-    client.force_login(alice)
-    return client
-
-
-@pytest.fixture
-def place(world: World) -> str:
-    return f"/integrations/{world.crm.public_id}/"
-
-
-@pytest.fixture
 def accounts(world: World) -> StreamState:
     """A stream with the columns id and tier that has been read up to somewhere."""
     state = StreamState.objects.get(integration=world.crm, name="crm.accounts")

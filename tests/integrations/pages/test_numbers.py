@@ -17,12 +17,6 @@ from tests.monitoring.worlds import make_batch, make_integration, make_run
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def pages(world: World, client: Client, alice: User) -> Client:
-    client.force_login(alice)
-    return client
-
-
 def test_the_list_shows_the_rows_of_the_api(
     world: World, pages: Client, api: Any, alice: User
 ) -> None:
