@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
 from django.db import IntegrityError, transaction
@@ -63,6 +64,8 @@ _SYNC = (
     "requests_per_minute",
     "concurrent_requests",
 )
+_MOVED = ("base_url", "api_version")
+"""Fields of some connectors that every integration has a column for."""
 _RANGES = {
     "batch_size": (1, 50_000),
     "retry_attempts": (0, 100),
@@ -87,6 +90,7 @@ def create(
     trusted_root: a folder the operator's own code lets a file integration read. Raises
     ConfigError with the fields at fault.
     """
+    body = _with_columns(body)
     provider = str(body.get("provider_name") or "")
     cls = connectors.get(provider)
     public_id = str(body.get("integration_id") or new_id("int"))
@@ -107,7 +111,7 @@ def create(
     )
     kind, given = credentials.flatten(body.get("credentials") or {})
     open_values, secrets = credentials.split(cls, given)
-    settings = {**_settings(body, cls), **open_values}
+    settings = _filled({**_settings(body, cls), **open_values})
     if trusted_root is not None:
         settings["_trusted_root"] = str(trusted_root)
     try:
@@ -145,6 +149,7 @@ def create(
 
 def update(integration: Integration, body: Mapping[str, Any], *, by: Who) -> None:
     """Change what `body` names; everything else stays. Raises ConfigError."""
+    body = _with_columns(body)
     cls = connectors.get(integration.provider_name)
     actor = by if isinstance(by, str) else audit.actor_of(by)
     before = _audited(integration)
@@ -167,8 +172,9 @@ def update(integration: Integration, body: Mapping[str, Any], *, by: Who) -> Non
         integration = Integration.objects.select_for_update().get(pk=integration.pk)
         for name, value in values.items():
             setattr(integration, name, value)
-        merged = {**integration.settings, **_settings(body, cls), **open_values}
-        integration.settings = {k: v for k, v in merged.items() if v is not None}
+        integration.settings = _filled(
+            {**integration.settings, **_settings(body, cls), **open_values}
+        )
         integration.save()
         if "entity_mappings" in values:
             catalog.apply_types(integration)
@@ -239,6 +245,17 @@ def settle(integration: Integration, cls: type[Connector]) -> None:
     schedules.keep(integration)
 
 
+def _with_columns(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The body with its settings that have a column of their own moved there."""
+    settings = dict(body.get("settings") or {})
+    moved = {name: settings.pop(name) or "" for name in _MOVED if name in settings}
+    return {**moved, **body, "settings": settings}
+
+
+def _filled(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value is not None}
+
+
 def _columns(body: Mapping[str, Any], cls: type[Connector]) -> dict[str, Any]:
     values = {ours: body[theirs] for theirs, ours in _TOP.items() if theirs in body}
     sync = body.get("sync_config") or {}
@@ -249,8 +266,12 @@ def _columns(body: Mapping[str, Any], cls: type[Connector]) -> dict[str, Any]:
     if values.get("sync_mode", "full") not in SyncMode:
         faults["sync_mode"] = f"one of {', '.join(SyncMode.values)}"
     for name, (least, most) in _RANGES.items():
-        if name in values and not least <= int(values[name]) <= most:
+        if name in values and not _is_within(values[name], least, most):
             faults[name] = f"{least} to {most}"
+    for theirs, ours in _TOP.items():
+        longest = getattr(Integration._meta.get_field(ours), "max_length", None)
+        if longest and len(str(values.get(ours) or "")) > longest:
+            faults[theirs] = f"at most {longest} characters"
     if "name" in values and not str(values["name"]).strip():
         faults["integration_name"] = "must not be empty"
     if faults:
@@ -264,9 +285,18 @@ def _columns(body: Mapping[str, Any], cls: type[Connector]) -> dict[str, Any]:
     return values
 
 
+def _is_within(value: Any, least: int, most: int) -> bool:
+    try:
+        return least <= int(value) <= most
+    except (TypeError, ValueError):
+        return False
+
+
 def _settings(body: Mapping[str, Any], cls: type[Connector]) -> dict[str, Any]:
-    given = dict(body.get("settings") or {})
     known = {field.name for field in cls.fields}
+    given = dict(body.get("settings") or {})
+    if "host" in known and "host" not in given and body.get("base_url"):
+        given |= _host_and_port(str(body["base_url"]))
     secret = {field.name for field in cls.fields if field.secret}
     faults = {name: "unknown" for name in given if name not in known}
     faults.update(
@@ -280,6 +310,22 @@ def _settings(body: Mapping[str, Any], cls: type[Connector]) -> dict[str, Any]:
         )
     catalog.check_fields(cls, given)
     return given
+
+
+def _host_and_port(base_url: str) -> dict[str, Any]:
+    """The fields host and port of "db.example.com:3306", with or without a scheme, or
+    of a socket's path. None: not in there."""
+    if base_url.startswith("/"):
+        return {"host": base_url, "port": None}
+    try:
+        address = urlsplit(base_url if "://" in base_url else f"//{base_url}")
+        return {"host": address.hostname, "port": address.port}
+    except ValueError as exc:
+        raise ConfigError(
+            f"“{base_url}” is no address of a server, such as db.example.com:3306.",
+            code="invalid_settings",
+            fields={"base_url": "not an address"},
+        ) from exc
 
 
 def _source(

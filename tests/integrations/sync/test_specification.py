@@ -1,0 +1,149 @@
+"""The specification's Python examples, run as they are written there."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from churnguard.errors import ConfigError
+from churnguard.models import Organization
+from integrations import connecting, registry, sdk
+from integrations.models import Integration, SyncRun
+from integrations.sdk import IntegrationConfiguration, IntegrationEngine
+
+pytestmark = pytest.mark.django_db(transaction=True)
+GUIDE = Path("spec") / "integration-connectors-guide.md"
+SNIPPETS = re.compile(r"```python\n(.*?)```", re.DOTALL)
+ENDPOINTS = [{"name": "people", "endpoint_url": "/people"}]
+IMPORTS = re.compile(r"from server\.integrations\.[\w.]+ import")
+
+
+def run_example(shared: Path, named: str) -> dict[str, Any]:
+    """Execute the first example that holds `named`; returns its names."""
+    guide = shared / GUIDE
+    if not guide.is_file():
+        pytest.skip(f"no specification in {shared}")
+    (code, *_rest) = [s for s in SNIPPETS.findall(guide.read_text()) if named in s]
+    names: dict[str, Any] = {name: getattr(sdk, name) for name in sdk.__all__}
+    compiled = compile(
+        IMPORTS.sub("from integrations.sdk import", code),
+        named,
+        "exec",
+        flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
+    )
+    asyncio.run(_awaited(compiled, names))
+    return names
+
+
+async def _awaited(compiled: Any, names: dict[str, Any]) -> None:
+    result = eval(compiled, names)
+    if inspect.isawaitable(result):
+        await result
+
+
+@pytest.fixture
+def their_org(monkeypatch: pytest.MonkeyPatch) -> Organization:
+    """The organisation the examples name."""
+    monkeypatch.setattr("integrations.runs._nudge", lambda _run_id: None)
+    return Organization.objects.create(name="Acme", public_id="org_123")
+
+
+def test_the_basic_usage(shared_data: Path, their_org: Organization) -> None:
+    names = run_example(shared_data, "engine.start_sync(integration_id)")
+
+    row = Integration.objects.get(organization=their_org)
+    assert row.public_id == names["integration_id"] == "salesforce_main"
+    assert (row.name, row.integration_type) == ("Salesforce CRM", "crm")
+    assert SyncRun.objects.get().public_id == names["sync_id"]
+    assert names["status"]["integration_id"] == "salesforce_main"
+
+
+@pytest.mark.parametrize(
+    ("named", "provider"),
+    [
+        ("salesforce_config", "salesforce"),
+        ("hubspot_config", "hubspot"),
+        ("stripe_config", "stripe"),
+        ("mysql_config", "mysql"),
+    ],
+)
+def test_an_example_configuration_is_complete(
+    shared_data: Path, their_org: Organization, named: str, provider: str
+) -> None:
+    config = run_example(shared_data, f"{named} =")[named]
+    assert isinstance(config, IntegrationConfiguration)
+
+    engine = IntegrationEngine(their_org.public_id)
+    made = asyncio.run(engine.register_integration(config))
+
+    row = Integration.objects.get(public_id=made)
+    assert (row.provider_name, row.status, row.status_detail) == (
+        provider,
+        "active",
+        "",
+    )
+
+
+def test_an_address_is_host_and_port_until_it_changes(
+    their_org: Organization,
+) -> None:
+    def register(base_url: str) -> Integration:
+        body = {
+            "provider_name": "mysql",
+            "base_url": base_url,
+            "settings": {"database": "shop", "username": "reader"},
+        }
+        return registry.create(their_org, body, by="test")
+
+    made = register("mysql.company.com:3307")
+    assert connecting.connector_settings(made)["host"] == "mysql.company.com"
+    assert connecting.connector_settings(made)["port"] == 3307
+    registry.update(made, {"base_url": "mysql://db2.company.com"}, by="test")
+    made.refresh_from_db()
+    assert made.settings["host"] == "db2.company.com"
+    assert "port" not in made.settings
+    assert register("/run/mysqld.sock").settings["host"] == "/run/mysqld.sock"
+    assert register("[2001:db8::1]:3306").settings["host"] == "2001:db8::1"
+    with pytest.raises(ConfigError) as caught:
+        register("db:many")
+    assert set(caught.value.fields) == {"base_url"}
+
+
+def test_an_address_among_the_settings_can_be_changed_like_any_other(
+    their_org: Organization,
+) -> None:
+    settings = {"base_url": "https://one.example", "endpoints": ENDPOINTS}
+    made = registry.create(
+        their_org, {"provider_name": "rest", "settings": settings}, by="test"
+    )
+    assert made.base_url == "https://one.example"
+
+    registry.update(made, {"base_url": "https://two.example"}, by="test")
+
+    made.refresh_from_db()
+    assert connecting.connector_settings(made)["base_url"] == "https://two.example"
+
+
+def test_the_example_rule(shared_data: Path, their_org: Organization) -> None:
+    rule = run_example(shared_data, "rule = APIIngestionRule(")["rule"]
+
+    asyncio.run(IntegrationEngine().register_integration(rule))
+
+    row = Integration.objects.get(public_id="customer_api_sync")
+    assert (row.status, row.sync_frequency) == ("active", 1800)
+    (endpoint,) = row.settings["endpoints"]
+    assert endpoint["data_path"] == "customers"
+    assert endpoint["field_mappings"]["email"] == "customer_email"
+
+
+def test_the_tuned_sync_configuration(shared_data: Path) -> None:
+    tuned = run_example(shared_data, "sync_config = SyncConfiguration(")["sync_config"]
+
+    assert (tuned.batch_size, tuned.concurrent_requests) == (500, 3)
+    assert (tuned.requests_per_minute, tuned.retry_attempts) == (120, 2)
