@@ -15,10 +15,11 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.db import transaction
 
 from churnguard.errors import ConfigError
 from churnguard.models import Organization
-from integrations import queries, registry, runs
+from integrations import controls, queries, registry, runs
 from integrations.connectors.rest.rules import integration_of_rule
 from integrations.models import Integration, IntegrationStatus, IntegrationType
 from integrations.models import SyncMode as DataSyncMode
@@ -88,7 +89,8 @@ class SyncConfiguration:
 @dataclass
 class IntegrationConfiguration:
     """One connection. integration_id: empty = made for you. organization_id: as shown
-    in the dashboard (org_..)."""
+    in the dashboard (org_..). status: PAUSED registers it paused; any other follows
+    from what is filled in. created_by: for the audit log; created_at is an answer."""
 
     integration_id: str = ""
     organization_id: str = ""
@@ -101,11 +103,11 @@ class IntegrationConfiguration:
     base_url: str = ""
     api_version: str = ""
     webhook_url: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
     entity_mappings: dict[str, str] = field(default_factory=dict)
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     created_by: str = ""
     tags: list[str] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
 
     def as_body(self) -> dict[str, Any]:
         """For the API."""
@@ -135,8 +137,8 @@ class APIIngestionRule:
     rule_id: str
     organization_id: str
     name: str
-    endpoint_url: str
     description: str = ""
+    endpoint_url: str = ""
     http_method: str = "GET"
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     response_format: str = "json"
@@ -189,7 +191,12 @@ class IntegrationEngine:
                 code="unknown_organization",
                 fields={"organization_id": "unknown"},
             )
-        return registry.create(organization, config.as_body(), by=ACTOR)
+        by = getattr(config, "created_by", "") or ACTOR
+        with transaction.atomic():
+            made = registry.create(organization, config.as_body(), by=by)
+            if getattr(config, "status", None) == IntegrationStatus.PAUSED:
+                controls.pause(made, by=by)
+        return made
 
     def _start(self, integration_id: str, mode: str, streams: list[str] | None) -> str:
         integration = self._find(integration_id)

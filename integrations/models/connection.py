@@ -93,7 +93,7 @@ class Integration(models.Model):
     """Seconds before the first retry; doubles with each further one, full jitter."""
     data_filters = models.JSONField(default=dict, blank=True)
     field_mappings = models.JSONField(default=dict, blank=True)
-    """Source field -> unified field, for all streams."""
+    """Unified field -> source field (or the other way round), for all streams."""
     incremental_field = models.CharField(max_length=120, blank=True, default="")
     """Overrides the stream's own cursor field; empty = the connector's choice."""
     last_sync_timestamp = models.DateTimeField(null=True, blank=True)

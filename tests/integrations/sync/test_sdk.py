@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from churnguard.errors import ConfigError
-from churnguard.models import Organization
+from churnguard.models import AuditEntry, Organization
 from integrations.models import Integration, SyncRun
 from integrations.sdk import (
     APIIngestionRule,
@@ -16,6 +16,7 @@ from integrations.sdk import (
     IntegrationConfiguration,
     IntegrationCredentials,
     IntegrationEngine,
+    IntegrationStatus,
     IntegrationType,
     SyncConfiguration,
 )
@@ -63,6 +64,37 @@ def test_register_sync_and_status(account: Account, org: Organization) -> None:
     assert status["records_processed"] == 3
     row = Integration.objects.get()
     assert (row.batch_size, row.integration_type, row.tags) == (2, "crm", ["crm"])
+
+
+def test_who_registered_it_and_whether_it_waits(
+    account: Account, org: Organization
+) -> None:
+    engine = IntegrationEngine()
+    paused = config(org, created_by="ops@acme", status=IntegrationStatus.PAUSED)
+
+    asyncio.run(engine.register_integration(paused))
+
+    row = Integration.objects.get()
+    assert (row.status, row.created_by) == ("paused", "ops@acme")
+    actors = AuditEntry.objects.filter(organization=org).values_list("actor", flat=True)
+    assert set(actors) == {"ops@acme"}
+    with pytest.raises(ConfigError, match="paused"):
+        asyncio.run(engine.start_sync("scripted_main"))
+
+
+def test_values_that_cannot_be_are_named(account: Account, org: Organization) -> None:
+    wrong = config(org)
+    wrong.integration_name = "x" * 201
+    wrong.sync_config.batch_size = "many"  # type: ignore[assignment]
+
+    with pytest.raises(ConfigError) as caught:
+        asyncio.run(IntegrationEngine().register_integration(wrong))
+
+    assert caught.value.fields == {
+        "batch_size": "1 to 50000",
+        "integration_name": "at most 200 characters",
+    }
+    assert not Integration.objects.exists()
 
 
 def test_secrets_are_not_printed(org: Organization) -> None:
