@@ -127,6 +127,8 @@ class SalesforceFake(FakeProvider):
         self.locators: dict[str, tuple[str, int]] = {}
         self.polls = 1
         """How often a job is seen in progress."""
+        self.failure = ""
+        """Why jobs fail instead of being completed."""
         self.used, self.daily = 18, 100_000
         self.not_in_bulk: set[str] = set()
         self.url = ""
@@ -420,10 +422,12 @@ class SalesforceFake(FakeProvider):
                 return _error(409, "InvalidVersion", "API version mismatch")
             return self._results(request, held)
         held["n"] += 1
-        is_done = held["n"] > self.polls
-        return Response(
-            200, self._job(parts[0], "JobComplete" if is_done else "InProgress")
-        )
+        if held["n"] <= self.polls:
+            return Response(200, self._job(parts[0], "InProgress"))
+        if self.failure:
+            failed = self._job(parts[0], "Failed") | {"errorMessage": self.failure}
+            return Response(200, failed)
+        return Response(200, self._job(parts[0], "JobComplete"))
 
     def _job(self, job: str, state: str) -> JsonDict:
         held = self.jobs[job]

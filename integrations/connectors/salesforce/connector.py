@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 from churnguard.errors import ConfigError, RecordError
@@ -29,8 +29,8 @@ from integrations.connectors.base import (
     Reject,
     Stream,
 )
+from integrations.connectors.salesforce import bulk, records, soql
 from integrations.connectors.salesforce import org as orgs
-from integrations.connectors.salesforce import records, soql
 from integrations.connectors.salesforce.objects import (
     KINDS,
     STAMPS,
@@ -243,8 +243,7 @@ class SalesforceConnector(Connector):
             since = _looked_back(str(cursor.get("since") or ""))
         if cursor.get("job") and cursor.get("version") != self.org.version:
             # Results can only be had by the version that made the job.
-            cursor.pop("job")
-            cursor.pop("locator", None)
+            cursor = bulk.without_job(cursor)
         condition = reader.since(since, until) if is_change else reader.alive
         is_new = not cursor.keys() & {"job", "at", "id"}
         total = reader.count(condition) if is_new else None
@@ -255,10 +254,11 @@ class SalesforceConnector(Connector):
                 cursor["begun"] = reader.newest()
         if is_bulk and not cursor.get("job"):
             # "" where Bulk API 2.0 does not offer this object.
-            cursor["job"] = reader.start_job(condition)
+            cursor["job"] = bulk.start(reader, condition)
             is_bulk = bool(cursor["job"])
         if is_bulk:
-            yield from self._read_bulk(reader, cursor, condition, total)
+            make_page = partial(self._page, reader, total=total)
+            yield from bulk.read(reader, cursor, make_page)
         elif is_change:
             place = _place(cursor, since)
             yield from self._read_changes(reader, cursor, place, until, total)
@@ -273,7 +273,8 @@ class SalesforceConnector(Connector):
         for rows in reader.by_id(str(cursor.get("id") or "")):
             cursor["id"] = rows[-1]["Id"]
             yield self._page(reader, rows, dict(cursor), total)
-        yield Page(records=[], cursor=_ended(cursor))
+        begun = cursor.get("begun")
+        yield Page(records=[], cursor={} if begun is None else {"since": begun})
 
     def _read_changes(
         self,
@@ -288,23 +289,6 @@ class SalesforceConnector(Connector):
             cursor["since"] = max(str(cursor.get("since") or ""), at[0])
             yield self._page(reader, rows, dict(cursor), total)
 
-    def _read_bulk(
-        self, reader: Reader, cursor: JsonDict, condition: str, total: int | None
-    ) -> Iterator[Page]:
-        """Rows come in no order: the next read starts at the time this one began."""
-        job = str(cursor["job"])
-        cursor["version"] = self.org.version
-        yield Page(records=[], cursor=dict(cursor), total=total)
-        if "locator" not in cursor:
-            for _ in reader.wait_for(job):
-                yield Page(records=[], cursor=dict(cursor), total=total)
-        locator = str(cursor.get("locator") or "")
-        for rows, following in reader.results(job, locator):
-            cursor["locator"] = following
-            done = _ended(cursor) if not following else dict(cursor)
-            yield self._page(reader, rows, done, total)
-        reader.drop_job(job)
-
     def _wants_bulk(self, reader: Reader, total: int | None, condition: str) -> bool:
         threshold = int(float(self.settings.get("bulk_threshold") or BULK_FROM))
         if total is None or total >= threshold:
@@ -312,7 +296,11 @@ class SalesforceConnector(Connector):
         return total > 0 and reader.is_too_long(condition)
 
     def _page(
-        self, reader: Reader, rows: list[JsonDict], cursor: JsonDict, total: int | None
+        self,
+        reader: Reader,
+        rows: list[JsonDict],
+        cursor: JsonDict,
+        total: int | None = None,
     ) -> Page:
         made: list[AnyRecord] = []
         rejects: list[Reject] = []
@@ -382,7 +370,3 @@ def _looked_back(since: str) -> str:
 def _place(cursor: JsonDict, since: str) -> Place:
     at, last_id = cursor.get("at") or (since, "")
     return str(at), str(last_id)
-
-
-def _ended(cursor: JsonDict) -> JsonDict:
-    return {"since": cursor["begun"]} if "begun" in cursor else {}

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from django.conf import LazySettings
 
 from churnguard.models import Organization
-from integrations import runs
+from integrations import connecting, runs
+from integrations.http import Client
 from integrations.models import RunStream, SyncRun
 from tests.fakes.salesforce import SalesforceFake
 from tests.integrations.contract import BATCH, Bench, connect, kill_worker
@@ -19,8 +21,11 @@ JOBS = "/services/data/v66.0/jobs/query"
 
 
 @pytest.fixture
-def bench(org: Organization, settings: LazySettings) -> Iterator[Bench]:
+def bench(
+    org: Organization, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Bench]:
     settings.INTEGRATION_ALLOW_PRIVATE_HOSTS = ["127.0.0.1", "unix"]
+    monkeypatch.setattr(connecting, "Client", partial(Client, sleep=lambda _s: None))
     fake = SalesforceFake()
     fake.polls = 0
     with fake.serve() as server:
@@ -65,3 +70,53 @@ def test_a_killed_worker_s_job_is_read_on(bench: Bench) -> None:
     part = RunStream.objects.get(run=run)
     assert (part.inserted, part.fetched) == (35, 35)
     assert bench.server.count(JOBS, "POST") == 1
+
+
+def test_a_job_of_many_minutes_is_waited_for(bench: Bench) -> None:
+    bench.integration.retry_attempts = 1
+    bench.integration.save()
+    bench.fake.polls = 35
+    bench.fake.seed(25)
+
+    part = bench.sync("full", tries=40)
+
+    assert (part.status, part.inserted) == ("completed", 25), part.error_detail
+    assert bench.server.count(JOBS, "POST") == 1
+
+
+def test_a_job_that_was_deleted_meanwhile_is_made_anew(bench: Bench) -> None:
+    bench.integration.retry_attempts = 0
+    bench.integration.save()
+    bench.sync("full")
+    ids = bench.fake.seed(25)
+    bench.fake.polls = 1000
+    waiting = bench.sync("incremental")
+
+    # The connection was paused for longer than results are kept.
+    bench.fake.jobs.clear()
+    bench.fake.polls = 0
+    gone = bench.sync("incremental")
+    found = bench.sync("incremental")
+
+    assert [p.error_code for p in (waiting, gone, found)] == [
+        "job_running",
+        "job_gone",
+        "",
+    ]
+    assert bench.rows() == bench.stored_ids(ids)
+    assert bench.server.count(JOBS, "POST") == 2
+
+
+def test_a_failed_job_is_not_looked_at_for_ever(bench: Bench) -> None:
+    bench.sync("full")
+    ids = bench.fake.seed(25)
+    bench.fake.failure = "InternalServerError: retried 15 times"
+
+    failed = bench.sync("incremental")
+    bench.fake.failure = ""
+    found = bench.sync("incremental")
+
+    assert (failed.status, failed.error_code) == ("failed", "job_failed")
+    assert "retried 15 times" in failed.error_detail
+    assert (found.status, found.inserted) == ("completed", 25)
+    assert bench.rows() == bench.stored_ids(ids)
