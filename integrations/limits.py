@@ -44,6 +44,10 @@ LONG_RESERVE = 0.05
 # Without Redis each process may use this share, as it cannot know the others.
 LOCAL_SHARE = 0.2
 
+# How long the provider's own count of a window is believed without a newer one: what
+# others have used may be free again, and only a call can tell.
+LONGEST_CAP_S = HOUR_S
+
 # How long to stay with the local counts before Redis is asked again.
 RETRY_REDIS_S = 5.0
 
@@ -198,7 +202,8 @@ class Limiter:
             return
         for index, window in enumerate(self.windows):
             if abs(window.seconds - window_s) <= 0.05 * window.seconds:
-                self._cap(index, remaining, round(window.seconds * 1000))
+                believed_s = min(window.seconds, LONGEST_CAP_S)
+                self._cap(index, remaining, round(believed_s * 1000))
 
     def block(self, wait_s: float) -> None:
         """No call of any worker for wait_s (the provider said so)."""

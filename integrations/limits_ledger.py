@@ -70,7 +70,8 @@ class Ledger(Protocol):
 
     def cap(self, rule: int, remaining: int, for_ms: int) -> None:
         """The provider sees only so many calls left in this window: allow no more
-        than that on top of our own count, for this long."""
+        than that on top of our own count, for this long. Whoever is refused for it is
+        told to come back by then at the latest."""
 
 
 # ARGV[1] is a test's clock in milliseconds, or 0 for the server's.
@@ -105,10 +106,13 @@ for i = 1, #KEYS - 3 do
   local limit, slot = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   local keep, reserve = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
   local cost = math.min(tonumber(ARGV[2]), limit)
-  local room = limit
+  local kept = urgent and 0 or math.min(reserve, limit - cost) + claimed
+  local free = limit - kept
+  local room, lapse = free, 0
   local cap = redis.call('HMGET', KEYS[1], 'cap' .. i, 'until' .. i)
-  if cap[1] and tonumber(cap[2]) > now then room = math.min(room, tonumber(cap[1])) end
-  if not urgent then room = room - math.min(reserve, limit - cost) - claimed end
+  if cap[1] and tonumber(cap[2]) > now then
+    room, lapse = math.min(free, tonumber(cap[1]) - kept), tonumber(cap[2]) - now
+  end
   local used, live = 0, {}
   local counts = redis.call('HGETALL', KEYS[i + 3])
   for j = 1, #counts, 2 do
@@ -127,6 +131,10 @@ for i = 1, #KEYS - 3 do
       over = over - row[2]
       needed = math.max(needed, row[1] + slot + keep - now)
       if over <= 0 then break end
+    end
+    -- Not our own calls are in the way, or they leave later than the cap ends.
+    if lapse > 0 and (over > 0 or (lapse < needed and used + cost <= free)) then
+      needed = lapse
     end
     if needed > wait then wait, cause = needed, i - 1 end
   end
@@ -313,12 +321,16 @@ class LocalLedger:
     def _needed_ms(self, index: int, request: Request, claimed: int, now: int) -> int:
         rule = self.rules[index]
         cost = min(request.cost, rule.limit)
-        cap, until_ms = self._caps.get(index, (0, 0))
-        room = min(rule.limit, cap) if until_ms > now else rule.limit
+        kept = 0
         if not request.interactive:
-            room -= min(rule.reserve, rule.limit - cost) + claimed
+            kept = min(rule.reserve, rule.limit - cost) + claimed
+        free = rule.limit - kept
+        cap, until_ms = self._caps.get(index, (0, 0))
+        lapse = max(0, until_ms - now)
+        room = min(free, cap - kept) if lapse else free
         live = self._live(index, now)
-        over = sum(live.values()) + cost - room
+        used = sum(live.values())
+        over = used + cost - room
         if over <= 0:
             return 0
         needed = POLL_MS
@@ -327,6 +339,8 @@ class LocalLedger:
             needed = max(needed, start + rule.slot_ms + rule.keep_ms - now)
             if over <= 0:
                 break
+        if lapse and (over > 0 or (lapse < needed and used + cost <= free)):
+            return lapse
         return needed
 
     def _live(self, index: int, now: int) -> dict[int, int]:

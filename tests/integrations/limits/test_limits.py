@@ -287,6 +287,22 @@ def test_headers_only_tighten_the_matching_window(store):
     assert granted(limiter, 200) == 100
 
 
+def test_a_day_others_have_used_up_is_asked_again_after_an_hour(store):
+    clock = Clock()
+    limiter = limiter_on(store, clock, per_day(1000))
+    assert granted(limiter, 10) == 10
+
+    # 50 are kept for people, so none is left for workers.
+    limiter.report(limit=1000, remaining=30, window_s=86_400.0, reset_s=None)
+
+    with pytest.raises(RateLimitedError) as caught:
+        limiter.acquire()
+    assert caught.value.retry_after_s == 3_600
+    assert granted(limiter, 1, interactive=True) == 1
+    clock.ms += 3_600_000
+    assert granted(limiter, 1) == 1
+
+
 def test_unreachable_redis_means_a_careful_local_budget(caplog):
     clock = Clock()
     nowhere = redis.Redis(
