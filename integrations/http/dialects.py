@@ -44,22 +44,25 @@ class QuotaSign:
 @dataclass(frozen=True, slots=True)
 class Usage:
     """One window as the provider sees it. window_s 0 = not told; reset_s None = no
-    reset moment told."""
+    reset moment told. budget: the named budget it is about, "" = those of the call."""
 
     limit: int
     remaining: int
     window_s: float
     reset_s: float | None
+    budget: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """usage: header sets that report consumption. reset: headers that tell when a
-    429 ends. signs: quota answers. default_wait_s: a 429 without any hint; None =
+    """usage: header sets that report consumption. named: (beginning of a header's name,
+    named budget) of windows of a minute that one header describes as "total=10;
+    remaining=9; resets=41". reset: headers that tell when a 429 ends. signs: quota answers. default_wait_s: a 429 without any hint; None =
     our back-off. bare_403_is_busy: a 403 without JSON comes from an overloaded edge
     and says nothing about credentials. should_retry: header with true/false."""
 
     usage: tuple[UsageHeaders, ...] = ()
+    named: tuple[tuple[str, str], ...] = ()
     reset: tuple[str, ...] = ()
     signs: tuple[QuotaSign, ...] = ()
     default_wait_s: float | None = None
@@ -103,6 +106,7 @@ DIALECTS: dict[str, Dialect] = {
             # Resets at midnight of the account's zone, which we are not told: ask
             # again every hour.
             QuotaSign(429, '"daily"', HOUR_S, "daily API quota"),
+            QuotaSign(429, "ten_secondly", 10.0, "limit per 10 seconds"),
             QuotaSign(429, "secondly", 1.0, "limit per second"),
         ),
         default_wait_s=10.0,
@@ -114,6 +118,7 @@ DIALECTS: dict[str, Dialect] = {
                 "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "", 60.0
             ),
         ),
+        named=(("zendesk-ratelimit-incremental", "export"),),
         reset=("ratelimit-reset",),
         default_wait_s=60.0,
     ),
@@ -158,6 +163,7 @@ DIALECTS: dict[str, Dialect] = {
     ),
 }
 
+_PAIRS = re.compile(r"([a-z]+)\s*=\s*(\d{1,15})", re.IGNORECASE)
 _SALESFORCE_USAGE = re.compile(r"(?<![\w-])api-usage=(\d+)/(\d+)")
 
 
@@ -180,11 +186,24 @@ def read_usage(
         window_s = interval_ms / 1000 if interval_ms else names.window_s
         reset_s = parse_reset(headers.get(names.reset), now) if names.reset else None
         found.append(Usage(limit, remaining, window_s, reset_s))
+    for start, budget in dialect.named:
+        told = [text for name, text in headers.items() if name.lower().startswith(start)]
+        found += filter(None, (_described(text, budget) for text in told))
     daily = _SALESFORCE_USAGE.search(headers.get("sforce-limit-info") or "")
     if daily:
         used, limit = int(daily[1]), int(daily[2])
         found.append(Usage(limit, max(0, limit - used), 86_400.0, None))
     return found
+
+
+def _described(text: str, budget: str) -> Usage | None:
+    """The window behind "total=10; remaining=9; resets=41"."""
+    told = {name.lower(): int(count) for name, count in _PAIRS.findall(text)}
+    if not {"total", "remaining"} <= set(told):
+        return None
+    resets = told.get("resets")
+    reset_s = None if resets is None else float(resets)
+    return Usage(told["total"], told["remaining"], 60.0, reset_s, budget)
 
 
 def quota_sign(status: int, body: str, dialect: Dialect) -> QuotaSign | None:

@@ -39,7 +39,14 @@ HUBSPOT_DAILY = {
     "errorType": "RATE_LIMIT",
     "policyName": "DAILY",
 }
-HUBSPOT_TEN = HUBSPOT_DAILY | {"policyName": "TEN_SECONDLY_ROLLING"}
+HUBSPOT_TEN = HUBSPOT_DAILY | {
+    "message": "You have reached your ten_secondly_rolling limit.",
+    "policyName": "TEN_SECONDLY_ROLLING",
+}
+HUBSPOT_SECOND = HUBSPOT_DAILY | {
+    "message": "You have reached your secondly limit.",
+    "policyName": "SECONDLY",
+}
 MIXPANEL = (
     "Query rate limit exceeded for project_id: 1. {}/5 queries running concurrently "
     "and {}/60 queries running in the last hour."
@@ -52,7 +59,8 @@ MIXPANEL = (
         ("salesforce", 403, {"json": SALESFORCE_QUOTA}, 3600),
         ("salesforce", 403, {"json": SALESFORCE_PARALLEL}, 5),
         ("hubspot", 429, {"json": HUBSPOT_DAILY}, 3600),
-        ("hubspot", 429, {"json": HUBSPOT_TEN}, 1),
+        ("hubspot", 429, {"json": HUBSPOT_TEN}, 10),
+        ("hubspot", 429, {"json": HUBSPOT_SECOND}, 1),
         ("hubspot", 429, {"text": ""}, 10),
         ("zendesk", 429, {"headers": {"Retry-After": "93"}}, 93),
         ("zendesk", 429, {"headers": {"ratelimit-reset": "41"}}, 41),
@@ -117,6 +125,19 @@ def test_mailchimps_bare_403_says_nothing_about_the_key():
             {"X-Rate-Limit": "700", "X-Rate-Limit-Remaining": "699"},
             [Usage(700, 699, 60.0, None)],
         ),
+        (
+            "zendesk",
+            {
+                "ratelimit-limit": "400",
+                "ratelimit-remaining": "384",
+                "ratelimit-reset": "50",
+                "Zendesk-RateLimit-incremental-exports-cursor": "total=10; "
+                "remaining=3; resets=41",
+                "zendesk-ratelimit-tickets-index": "total=100; remaining=9; resets=1",
+            },
+            [Usage(400, 384, 60.0, 50.0), Usage(10, 3, 60.0, 41.0, "export")],
+        ),
+        ("zendesk", {"zendesk-ratelimit-incremental-exports": "soon"}, []),
         (
             "intercom",
             {
