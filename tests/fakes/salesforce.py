@@ -280,11 +280,13 @@ class SalesforceFake(FakeProvider):
 
     def _route(self, request: Request, version: str, path: str) -> Response:
         parts = path.strip("/").split("/")
+        if not parts[0]:
+            shown = {"sobjects": f"/services/data/v{version}/sobjects"}
+            return Response(200, shown)
         if path == "/limits":
-            left = self.daily - self.used
-            return Response(
-                200, {"DailyApiRequests": {"Max": self.daily, "Remaining": left}}
-            )
+            # This user lacks “View Setup and Configuration”.
+            message = "You do not have permission to view this resource."
+            return _error(403, "INSUFFICIENT_ACCESS", message)
         if path == "/sobjects":
             return Response(200, {"sobjects": [self._sobject(n) for n in self.fields]})
         if parts[0] == "sobjects" and parts[-1] == "describe":

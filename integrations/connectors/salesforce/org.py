@@ -16,6 +16,7 @@ from integrations.connectors.salesforce.objects import (
     kind_of,
 )
 from integrations.http import Call, Client, RefusedError, Reply, bearer
+from integrations.http.dialects import dialect_of, read_usage
 from integrations.limits import DAY_S, Window
 from integrations.oauth import (
     OAuthApp,
@@ -73,15 +74,27 @@ class Org:
     @cached_property
     def http(self) -> Client:
         """The signed client, held to the org's daily quota."""
-        limits = self._unlimited.get_json(self.path("/limits"))
-        daily = (limits.get("DailyApiRequests") or {}).get("Max") or 0
-        if not daily:
+        # Every answer tells the quota; /limits does so only to users with the
+        # permission “View Setup and Configuration”.
+        reply = self._unlimited.get(self.path("/"))
+        dialect = dialect_of(self._unlimited.adapter)
+        usages = read_usage(reply.headers, dialect, self.connector.now())
+        usage = next((each for each in usages if each.limit), None)
+        if usage is None:
             return self._unlimited
         share = float(self.settings.get("quota_reserve_percent") or 0) / 100
-        window = Window(int(daily), DAY_S, reserve_share=min(max(share, 0.0), 0.9))
-        return self._unlimited.with_budget(
+        window = Window(usage.limit, DAY_S, reserve_share=min(max(share, 0.0), 0.9))
+        client = self._unlimited.with_budget(
             self._account_key, window, max_concurrent=MOST_CONCURRENT
         )
+        for budget in client.budgets:
+            budget.report(
+                limit=usage.limit,
+                remaining=usage.remaining,
+                window_s=usage.window_s,
+                reset_s=usage.reset_s,
+            )
+        return client
 
     def send_bulk(self, call: Call) -> Reply:
         """A call below /jobs, where an ended session is a 400."""

@@ -587,6 +587,26 @@ def test_the_daily_quota_is_left_to_others_in_part(setup: Setup) -> None:
     assert setup.fake.used <= 901
 
 
+def test_a_quota_others_have_used_up_stops_the_read_before_its_first_call(
+    setup: Setup,
+) -> None:
+    setup.fake.used = 95_000
+
+    with pytest.raises(RateLimitedError) as caught:
+        setup.read("Contact", settings={"quota_reserve_percent": 10})
+
+    assert caught.value.retry_after_s
+    assert 3_500 < caught.value.retry_after_s <= 3_600
+    assert [c.path for c in setup.server.calls] == ["/services/data/v66.0/"]
+
+
+def test_the_quota_is_known_without_the_permission_to_view_setup(setup: Setup) -> None:
+    setup.fake.add(1)
+
+    assert len(ids(setup.read("Contact"))) == 1
+    assert setup.count("/limits") == 0
+
+
 # --- a person's own queries -----------------------------------------------------------
 
 
