@@ -203,6 +203,9 @@ class Limiter:
         for index, window in enumerate(self.windows):
             if abs(window.seconds - window_s) <= 0.05 * window.seconds:
                 believed_s = min(window.seconds, LONGEST_CAP_S)
+                if reset_s is not None:
+                    # From then on the provider counts anew.
+                    believed_s = min(believed_s, reset_s)
                 self._cap(index, remaining, round(believed_s * 1000))
 
     def block(self, wait_s: float) -> None:

@@ -315,10 +315,11 @@ def _report(
 def _feed_budgets(
     client: Client, call: Call, wire: _Wire, error: ChurnGuardError | None
 ) -> None:
-    budgets = client.budgets_for(call)
     usages = read_usage(wire.response.headers, dialect_of(client.adapter), client.now())
     for usage in usages:
-        for budget in budgets:
+        about = client.extra.get(usage.budget)
+        meant = () if about is None else (about,)
+        for budget in meant if usage.budget else client.budgets_for(call):
             budget.report(
                 limit=usage.limit,
                 remaining=usage.remaining,

@@ -57,9 +57,10 @@ class Usage:
 class Dialect:
     """usage: header sets that report consumption. named: (beginning of a header's name,
     named budget) of windows of a minute that one header describes as "total=10;
-    remaining=9; resets=41". reset: headers that tell when a 429 ends. signs: quota answers. default_wait_s: a 429 without any hint; None =
-    our back-off. bare_403_is_busy: a 403 without JSON comes from an overloaded edge
-    and says nothing about credentials. should_retry: header with true/false."""
+    remaining=9; resets=41". reset: headers that tell when a 429 ends. signs: quota
+    answers. default_wait_s: a 429 without any hint; None = our back-off.
+    bare_403_is_busy: a 403 without JSON comes from an overloaded edge and says nothing
+    about credentials. should_retry: header with true/false."""
 
     usage: tuple[UsageHeaders, ...] = ()
     named: tuple[tuple[str, str], ...] = ()
@@ -187,7 +188,9 @@ def read_usage(
         reset_s = parse_reset(headers.get(names.reset), now) if names.reset else None
         found.append(Usage(limit, remaining, window_s, reset_s))
     for start, budget in dialect.named:
-        told = [text for name, text in headers.items() if name.lower().startswith(start)]
+        told = [
+            text for name, text in headers.items() if name.lower().startswith(start)
+        ]
         found += filter(None, (_described(text, budget) for text in told))
     daily = _SALESFORCE_USAGE.search(headers.get("sforce-limit-info") or "")
     if daily:

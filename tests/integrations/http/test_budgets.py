@@ -134,6 +134,34 @@ def test_named_budget_limits_only_its_calls():
     assert len(provider.requests) == 3
 
 
+def test_a_header_about_a_named_budget_reaches_that_one_only():
+    time, made = Time(), {}
+
+    def make_budget(key, windows, **options):
+        clock = {"clock": time.clock, "sleep": time.sleep, "rand": lambda: 0.0}
+        now_ms = {"now_ms": lambda: round(time.passed_s * 1000)}
+        made[key] = Limiter(key, windows, **clock, **now_ms, **options)
+        return made[key]
+
+    told = {"Zendesk-RateLimit-incremental-exports": "total=10; remaining=2; resets=5"}
+    client = make_client(
+        Provider(httpx.Response(200, headers=told)),
+        time=time,
+        adapter="zendesk",
+        make_budget=make_budget,
+    )
+    client = client.with_budget("acme", per_minute(100))
+    client = client.with_budget("acme", per_minute(10), name="export")
+
+    client.get("/incremental/users", budget="export")
+
+    assert free_places(made["zendesk:acme"], 20) == 20
+    assert free_places(made["zendesk:acme:export"], 20) == 2
+    # From then on the provider counts anew.
+    time.passed_s += 5.001
+    assert free_places(made["zendesk:acme:export"], 20) == 7
+
+
 def test_parallel_results_come_in_order_and_bounded():
     lock, running, peak, started = threading.Lock(), 0, 0, 0
 
