@@ -43,6 +43,8 @@ class ZendeskFake(FakeProvider):
         self.metric_events: list[JsonDict] = []
         self.ratings: list[JsonDict] = []
         self.surveys: list[JsonDict] | None = None
+        self.survey_forms: dict[str, JsonDict] = {}
+        """"<survey id>/<version>" -> the survey."""
         self.ticket_fields: list[JsonDict] = []
         self.user_fields: list[JsonDict] = []
         self.groups: list[JsonDict] = []
@@ -198,9 +200,13 @@ class ZendeskFake(FakeProvider):
         if path == "/satisfaction_ratings":
             start = int(request.query.get("start_time", 0))
             rows = [r for r in self.ratings if _unix(r["created_at"]) >= start]
+            if request.query.get("score") == "received":
+                rows = [r for r in rows if r["score"].startswith(("good", "bad"))]
             return self._list(request, "satisfaction_ratings", rows)
         if path == "/guide/survey_responses" and self.surveys is not None:
-            return self._list(request, "survey_responses", self.surveys)
+            return self._list(request, "survey_responses", self._responses(request))
+        if path.startswith("/guide/en-us/surveys/"):
+            return self._survey(path.removeprefix("/guide/en-us/surveys/"))
         lists: dict[str, list[JsonDict]] = {
             "organizations": list(self.organizations.values()),
             "ticket_metrics": list(self.metric_sets.values()),
@@ -212,6 +218,22 @@ class ZendeskFake(FakeProvider):
             return self._list(request, path.strip("/"), lists[path.strip("/")])
         return Response(404, {"error": "RecordNotFound", "description": "Not found"})
 
+    def _responses(self, request: Request) -> list[JsonDict]:
+        """Made since a time in milliseconds."""
+        start_ms = int(request.query.get("filter[created_at_start]", 0))
+        return [
+            each
+            for each in self.surveys or []
+            if all(_unix(a["created_at"]) * 1000 >= start_ms for a in each["answers"])
+        ]
+
+    def _survey(self, name: str) -> Response:
+        if name in self.survey_forms:
+            return Response(200, {"survey": self.survey_forms[name]})
+        title = "The survey could not be found"
+        error = {"code": "NotFound", "status": "404", "title": title}
+        return Response(404, {"errors": [error]})
+
     def _cursor_export(
         self, request: Request, name: str, table: dict[str, JsonDict]
     ) -> Response:
@@ -220,7 +242,14 @@ class ZendeskFake(FakeProvider):
             return _invalid("per_page must be at most 1000")
         start = (int(request.query.get("start_time", 0)), -1)
         if start[0] > datetime.now(UTC).timestamp() - 60:
-            return _invalid("Too recent start_time. Use a start_time older than 60 s")
+            return Response(
+                422,
+                {
+                    "error": "StartTimeTooRecent",
+                    "description": "Too recent start_time. Use a start_time older than "
+                    "60 seconds",
+                },
+            )
         if given := request.query.get("cursor"):
             stamp, _, last = base64.b64decode(given).decode().partition("||")
             start = (int(stamp), int(last))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
-from churnguard.errors import AuthenticationError, ConfigError
+from churnguard.errors import AuthenticationError, ConfigError, TransientError
 from integrations.connectors.base import Connector, JsonDict
+from integrations.connectors.zendesk.records import rating_of
 from integrations.http import Client, RefusedError, basic, bearer
 from integrations.limits import per_minute
 from integrations.oauth import OAuthApp, client_credentials, refresh_tokens
-from integrations.pagination import pages_by_cursor
+from integrations.pagination import Step, pages_by_cursor
 from integrations.tokens import MemoryTokenStore, TokenKeeper, TokenSet
 
 CLIENT, PERSON, LEGACY = "client_credentials", "oauth", "api_token"
@@ -29,6 +30,7 @@ class ZendeskAccount:
     def __init__(self, connector: Connector) -> None:
         self.connector = connector
         self.settings = connector.settings
+        self._top_ratings: dict[str, int | None] = {}
 
     @property
     def flow(self) -> str:
@@ -76,24 +78,67 @@ class ZendeskAccount:
         """Definitions of user_fields or organization_fields."""
         return self._listed(f"/{kind}", kind)
 
-    def _listed(self, path: str, items: str) -> list[JsonDict]:
-        def fetch(params: JsonDict) -> Any:
-            return self.http.get_json(path, params={**params, "page[size]": LIST_SIZE})
+    def top_rating(self, survey: str, version: str) -> int | None:
+        """The best rating of a survey's scale (they have 2, 3 or 5 steps, from 1);
+        None where Zendesk does not show the survey."""
+        # The locale is that of the texts, which are not looked at.
+        path = f"/guide/en-us/surveys/{survey}/{version}"
+        if path not in self._top_ratings:
+            self._top_ratings[path] = self._ask_top_rating(path)
+        return self._top_ratings[path]
 
-        steps = pages_by_cursor(
+    def pages(
+        self,
+        path: str,
+        items: str,
+        params: JsonDict,
+        *,
+        size: int = LIST_SIZE,
+        start: Any = None,
+        budget: str = "",
+    ) -> Iterator[Step]:
+        """A list by cursor pages, at most 100 a page."""
+
+        def fetch(paging: JsonDict) -> Any:
+            body = self.http.get_json(path, params={**params, **paging}, budget=budget)
+            if "meta" not in body and body.get("next_page"):
+                raise TransientError(
+                    f"Zendesk answered {path} without cursors, so what follows its "
+                    "first page cannot be read.",
+                    code="bad_shape",
+                )
+            return body
+
+        return pages_by_cursor(
             fetch,
             items=items,
             cursor="meta.after_cursor",
             cursor_param="page[after]",
+            size_param="page[size]",
+            size=size,
+            start=start,
             has_more="meta.has_more",
         )
+
+    def _listed(self, path: str, items: str) -> list[JsonDict]:
         try:
-            return [row for step in steps for row in step.items]
+            return [row for step in self.pages(path, items, {}) for row in step.items]
         except RefusedError as refusal:
             # Without the right to read definitions custom values keep their ids.
             if refusal.status not in (403, 404):
                 raise
             return []
+
+    def _ask_top_rating(self, path: str) -> int | None:
+        try:
+            survey = self.http.get_json(path).get("survey") or {}
+        except RefusedError as refusal:
+            if refusal.status not in (403, 404):
+                raise
+            return None
+        rated = rating_of(survey.get("questions"))
+        steps = [step.get("rating") for step in (rated or {}).get("options") or []]
+        return max((step for step in steps if isinstance(step, int)), default=None)
 
     def _legacy(self) -> tuple[str, str]:
         user = str(self.settings.get("email") or "")

@@ -283,18 +283,28 @@ class ZendeskConnector(Connector):
     ) -> Page:
         made: list[AnyRecord] = []
         rejects: list[Reject] = []
+        staff: list[str] = []
         filtered = 0
         until = reading.unix(request.until) if request.until else None
         for raw in rows:
             is_late = until is not None and reading.changed_at(raw) >= until
             if is_late or not records.is_ours(stream.name, raw):
                 filtered += 1
+                if stream.name == "users" and not is_late:
+                    staff.append(str(raw.get("id")))
                 continue
             try:
                 made.append(self.parse(stream, raw))
             except RecordError as exc:
                 rejects.append(Reject.of(exc, raw, str(raw.get("id") or "")))
-        return Page(records=made, rejects=rejects, cursor=cursor, filtered=filtered)
+        return Page(
+            records=made,
+            rejects=rejects,
+            cursor=cursor,
+            filtered=filtered,
+            # An end user may have been made an agent.
+            deleted_ids=staff,
+        )
 
     def _described(self, stream: Stream) -> Stream:
         if stream.name in _CSAT:

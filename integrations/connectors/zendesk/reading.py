@@ -15,8 +15,9 @@ from typing import Any
 
 from integrations.connectors.base import JsonDict, ReadRequest
 from integrations.connectors.zendesk.account import LIST_SIZE, ZendeskAccount
+from integrations.connectors.zendesk.records import rating_of
 from integrations.mapping import parse_time
-from integrations.pagination import LoopGuard, pages_by_cursor, rows_of
+from integrations.pagination import LoopGuard, Step, rows_of
 
 MOST_EXPORTED = 1000
 ANSWERS_MAY_CHANGE = timedelta(days=30)
@@ -149,12 +150,17 @@ def _answers(
         params["filter[created_at_start]"] = since * 1000 or None
     else:
         params["start_time"] = since or None
+        # Each survey sent out is listed too, as "offered".
+        params["score"] = "received"
     back = begun - int(ANSWERS_MAY_CHANGE.total_seconds())
     for step in _pages(account, path, stream, params, request, cursor.get("after")):
         place: JsonDict = {"since": max(0, back)}
         if step.position is not None:
             place = {"since": since, "begun": begun, "after": step.position}
-        yield step.items, place
+        if stream == "survey_responses":
+            yield [_with_scale(account, row) for row in step.items], place
+        else:
+            yield step.items, place
 
 
 def _whole_list(
@@ -181,20 +187,20 @@ def _pages(
     after: Any,
     *,
     budget: str = "",
-) -> Iterator[Any]:
-    def fetch(paging: JsonDict) -> Any:
-        return account.http.get_json(path, params={**params, **paging}, budget=budget)
+) -> Iterator[Step]:
+    size = _size(request, LIST_SIZE)
+    return account.pages(path, items, params, size=size, start=after, budget=budget)
 
-    return pages_by_cursor(
-        fetch,
-        items=items,
-        cursor="meta.after_cursor",
-        cursor_param="page[after]",
-        size_param="page[size]",
-        size=_size(request, LIST_SIZE),
-        start=after,
-        has_more="meta.has_more",
-    )
+
+def _with_scale(account: ZendeskAccount, row: JsonDict) -> JsonDict:
+    """The response with the scale of its survey; the answer tells its rating alone."""
+    survey = row.get("survey") or {}
+    name = survey.get("id") or row.get("survey_id")
+    version = survey.get("version") or row.get("survey_version")
+    if not name or version is None or rating_of(row.get("answers")) is None:
+        return row
+    top = account.top_rating(str(name), str(version))
+    return row if top is None else {**row, "sideloaded": {"top_rating": top}}
 
 
 def _with_sideloads(rows: list[Any], body: JsonDict) -> list[JsonDict]:

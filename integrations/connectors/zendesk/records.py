@@ -1,7 +1,8 @@
 """One Zendesk object as a record of ours. Pure.
 
 `raw` is Zendesk's object; a ticket's has beside it what was loaded with it: metric_set,
-and under "sideloaded" the names of its assignee and group.
+and under "sideloaded" the names of its assignee and group. There a survey response has
+the top_rating of its survey.
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ STATUSES = {
     "closed": "closed",
 }
 PRIORITIES = ("low", "normal", "high", "urgent")
-SLA_TYPES = ("apply_sla", "breach", "fulfill")
+SLA_TYPES = ("apply_sla", "apply_group_sla", "breach", "fulfill")
 """Metric events about agreements; the others are the clock's own ticking."""
 _DONE = ("solved", "closed")
-_RATINGS = {"good": 100.0, "bad": 0.0}
+_MERGED = "closed_by_merge"
+"""Zendesk's tag on a ticket whose conversation goes on in another one."""
+_RATINGS = {"good": 100.0, "neutral": 50.0, "bad": 0.0}
 
 Names = Mapping[str, str]
 
@@ -65,6 +68,23 @@ def record_of(
     if stream == "tickets":
         return _ticket(raw, fields, escalation_tags)
     return _MAKERS[stream](raw)
+
+
+def rating_of(found: Any) -> JsonDict | None:
+    """Of a survey's questions, or of the answers to them, the one that rates the
+    support; surveys may ask for other ratings too."""
+    rating = [
+        each
+        for each in found or []
+        if isinstance(each, dict) and str(each.get("type")).startswith("rating_scale")
+    ]
+    asked = [each for each in rating if _sub_type(each) == "customer_satisfaction"]
+    return next(iter(asked or rating), None)
+
+
+def _sub_type(each: JsonDict) -> Any:
+    question = each.get("question") or each
+    return question.get("sub_type")
 
 
 def _organization(raw: JsonDict) -> CustomerRecord:
@@ -133,7 +153,11 @@ def _ticket(
         reopen_count=reopens,
         reply_count=replies,
         is_escalated=_is_escalated(raw, metrics, escalation_tags),
-        is_first_contact_resolved=_first_contact(status, reopens, replies),
+        is_first_contact_resolved=(
+            None
+            if _MERGED in (raw.get("tags") or [])
+            else _first_contact(status, reopens, replies)
+        ),
         satisfaction_pct=rating,
         custom=_ticket_custom(raw, fields),
         raw=raw,
@@ -163,12 +187,9 @@ def _survey(raw: JsonDict) -> SurveyResponseRecord:
         raise RecordError(
             "The response has no rating.", code="missing_value", field="answers"
         )
+    score, scale_min, scale_max = _scaled(rated, raw.get("sideloaded") or {})
     comments = (text(e, "value") for e in answers if e.get("type") == "open_ended")
-    tickets = [
-        str(each.get("zrn") or each.get("id") or "").rpartition(":")[2]
-        for each in raw.get("subjects") or []
-        if isinstance(each, dict) and "ticket" in str(each.get("zrn") or each["type"])
-    ]
+    ticket_id = _surveyed_ticket(raw)
     return SurveyResponseRecord(
         external_id=f"survey:{raw['id']}",
         updated_at=max(
@@ -176,14 +197,41 @@ def _survey(raw: JsonDict) -> SurveyResponseRecord:
         ),
         contact_id=text(raw, "responder_id"),
         kind="csat",
-        score=real(rated, "rating"),
-        scale_min=1.0,
-        scale_max=5.0,
+        score=score,
+        scale_min=scale_min,
+        scale_max=scale_max,
         comment=next(filter(None, comments), None),
         answered_at=moment(rated, "updated_at") or moment(rated, "created_at"),
-        custom={"ticket_id": tickets[0]} if tickets else {},
+        custom={"ticket_id": ticket_id} if ticket_id else {},
         raw=raw,
     )
+
+
+def _scaled(rated: JsonDict, sideloaded: JsonDict) -> tuple[float | None, float, float]:
+    """(score, least, best): on the survey's scale, or by Zendesk's own verdict where
+    the survey cannot be read."""
+    top = real(sideloaded, "top_rating")
+    if top is not None:
+        return real(rated, "rating"), 1.0, top
+    verdict = _RATINGS.get(str(rated.get("rating_category")))
+    if verdict is None:
+        raise RecordError(
+            "Neither the scale of the rating nor its category is known.",
+            code="missing_value",
+            field="rating_category",
+        )
+    return verdict, 0.0, 100.0
+
+
+def _surveyed_ticket(raw: JsonDict) -> str | None:
+    names = [
+        str(each.get("zrn") or f"zen:{each.get('type')}:{each.get('id')}")
+        for each in raw.get("subjects") or []
+        if isinstance(each, dict)
+    ]
+    names += map(str, raw.get("subject_zrns") or [])
+    tickets = (name for name in names if name.startswith("zen:ticket:"))
+    return next(tickets, "").rpartition(":")[2] or None
 
 
 def _metrics(raw: JsonDict) -> ObjectRecord:
@@ -198,7 +246,7 @@ def _metrics(raw: JsonDict) -> ObjectRecord:
 
 
 def _sla_event(raw: JsonDict) -> ObjectRecord:
-    policy = (raw.get("sla") or {}).get("policy") or {}
+    policy = (raw.get("sla") or raw.get("group_sla") or {}).get("policy") or {}
     return ObjectRecord(
         external_id=str(raw["id"]),
         kind="sla_events",
@@ -231,10 +279,8 @@ def _rating(raw: JsonDict) -> float | None:
 
 def _rated(raw: JsonDict) -> JsonDict:
     """The answer that holds the rating; {} where there is none."""
-    for each in raw.get("answers") or []:
-        if isinstance(each, dict) and each.get("type") == "rating_scale":
-            return each if each.get("rating") is not None else {}
-    return {}
+    found = rating_of(raw.get("answers")) or {}
+    return found if found.get("rating") is not None else {}
 
 
 def _first_contact(

@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from churnguard.errors import AuthenticationError, ConfigError, RecordError
+from churnguard.errors import (
+    AuthenticationError,
+    ConfigError,
+    RateLimitedError,
+    RecordError,
+    TransientError,
+)
 from churnguard.records import (
     ContactRecord,
     CustomerRecord,
@@ -17,10 +23,11 @@ from churnguard.records import (
     SurveyResponseRecord,
     TicketRecord,
 )
-from integrations.connectors.base import Stream
+from integrations.connectors.base import ReadRequest, Stream
 from integrations.connectors.zendesk.account import base_url_of
 from integrations.connectors.zendesk.connector import ZendeskConnector
-from integrations.connectors.zendesk.records import record_of
+from integrations.connectors.zendesk.records import is_ours, record_of
+from integrations.limits import Limiter, per_minute
 from integrations.oauth import authorization_url
 from tests.fakes.base import CANARY
 from tests.fakes.server import Response
@@ -183,8 +190,13 @@ def test_a_user_becomes_a_contact_and_an_inactive_one_is_deleted() -> None:
     assert gone.deleted
 
 
+def test_a_ticket_merged_into_another_says_nothing_of_first_contact() -> None:
+    assert ticket(tags=["closed_by_merge"]).is_first_contact_resolved is None
+
+
 def test_both_kinds_of_satisfaction_become_survey_responses() -> None:
     rating, response = payload("satisfaction_rating"), payload("survey_response")
+    response["sideloaded"] = {"top_rating": 5}
 
     assert record_of("satisfaction_ratings", rating, {}, TAGS) == SurveyResponseRecord(
         external_id="rating:62",
@@ -230,6 +242,55 @@ def test_an_sla_breach_is_kept_with_its_policy() -> None:
             "policy": "Gold",
         },
         raw=raw,
+    )
+
+
+def test_an_agreement_of_a_group_is_kept_with_its_policy() -> None:
+    raw = payload("metric_event")
+    agreement = raw.pop("sla")
+    raw |= {"type": "apply_group_sla", "metric": "group_ownership_time"}
+    raw["group_sla"] = agreement
+
+    made = record_of("sla_events", raw, {}, TAGS)
+
+    assert is_ours("sla_events", raw)
+    assert isinstance(made, ObjectRecord)
+    assert (made.custom["type"], made.custom["policy"]) == ("apply_group_sla", "Gold")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "score"), [("good", 100.0), ("neutral", 50.0), ("bad", 0.0)]
+)
+def test_a_rating_of_unknown_scale_counts_by_its_category(
+    verdict: str, score: float
+) -> None:
+    raw = payload("survey_response")
+    raw["answers"][1]["rating_category"] = verdict
+
+    made = record_of("survey_responses", raw, {}, TAGS)
+
+    assert isinstance(made, SurveyResponseRecord)
+    assert (made.score, made.scale_min, made.scale_max) == (score, 0.0, 100.0)
+    del raw["answers"][1]["rating_category"]
+    with pytest.raises(RecordError):
+        record_of("survey_responses", raw, {}, TAGS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "ticket_id"),
+    [
+        ({"subjects": []}, "35436"),
+        ({"subjects": [{"id": "7", "type": "ticket"}]}, "7"),
+        ({"subjects": [], "subject_zrns": ["zen:conversation:4295"]}, None),
+    ],
+)
+def test_the_ticket_a_survey_was_about(
+    changes: dict[str, Any], ticket_id: str | None
+) -> None:
+    raw = payload("survey_response") | changes | {"sideloaded": {"top_rating": 5}}
+
+    assert record_of("survey_responses", raw, {}, TAGS).custom.get("ticket_id") == (
+        ticket_id
     )
 
 
@@ -302,6 +363,8 @@ def test_staff_is_no_contact(setup: Setup) -> None:
     (page,) = setup.read("users")
 
     assert (ids([page]), page.filtered) == (["2"], 1)
+    # It may have been stored while it was an end user.
+    assert page.deleted_ids == ["1"]
 
 
 def test_the_time_export_ends_though_it_always_names_a_next_page(
@@ -402,7 +465,7 @@ def test_ratings_are_read_again_for_thirty_days_because_they_change(
 
     (page,) = setup.read("satisfaction_ratings")
 
-    assert (ids([page]), page.filtered) == (["rating:62"], 1)
+    assert (ids([page]), page.filtered) == (["rating:62"], 0)
     setup.read("satisfaction_ratings", "incremental", cursor=page.cursor)
     since = int(setup.queries("/satisfaction_ratings")[-1]["start_time"])
     behind = NOW - datetime.fromtimestamp(since, UTC)
@@ -413,11 +476,64 @@ def test_survey_responses_are_asked_for_in_milliseconds(setup: Setup) -> None:
     setup.fake.surveys = [payload("survey_response"), {"id": "x", "answers": []}]
 
     (page,) = setup.read("survey_responses")
-    setup.read("survey_responses", "incremental", cursor=page.cursor)
+    again = setup.read("survey_responses", "incremental", cursor=page.cursor)
 
     assert (ids([page]), page.filtered) == (["survey:01HZY3M6Q0S8"], 1)
     query = setup.queries("/guide/survey_responses")[-1]
     assert int(query["filter[created_at_start]"]) == page.cursor["since"] * 1000
+    assert ids(again) == ["survey:01HZY3M6Q0S8"]
+
+
+def test_a_rating_is_measured_on_the_scale_of_its_survey(setup: Setup) -> None:
+    form, response = payload("survey"), payload("survey_response")
+    thumbs = {**form, "questions": [{**form["questions"][1]}]}
+    thumbs["questions"][0]["options"] = form["questions"][1]["options"][:2]
+    setup.fake.survey_forms = {"01HSURVEY/3": form, "01HSURVEY/4": thumbs}
+    up = {**response["answers"][1], "rating": 2}
+    setup.fake.surveys = [
+        response,
+        {**response, "id": "same"},
+        # As older answers name their survey.
+        {
+            **response,
+            "id": "up",
+            "survey": None,
+            "survey_id": "01HSURVEY",
+            "survey_version": 4,
+            "answers": [up],
+        },
+        {**response, "id": "gone", "survey": {"id": "01HGONE", "version": 1}},
+    ]
+
+    (page,) = setup.read("survey_responses")
+
+    made = [r for r in page.records if isinstance(r, SurveyResponseRecord)]
+    assert [(r.score, r.scale_min, r.scale_max) for r in made] == [
+        (4.0, 1.0, 5.0),
+        (4.0, 1.0, 5.0),
+        (2.0, 1.0, 2.0),
+        (100.0, 0.0, 100.0),
+    ]
+    asked = [c.path for c in setup.server.calls if "/surveys/" in c.path]
+    assert len(asked) == 3
+    parsed = [setup.connector().parse(STREAMS["survey_responses"], r.raw) for r in made]
+    assert parsed == made
+
+
+def test_a_list_without_cursors_is_no_end(setup: Setup) -> None:
+    """What an account answers where it pages by time or by number."""
+    by_time = {
+        "ticket_metric_events": [payload("metric_event")],
+        "count": 1000,
+        "end_time": 1767348180,
+        "next_page": "https://acme.zendesk.example/?start_time=1767348180",
+    }
+    setup.fake.refused["/incremental/ticket_metric_events"] = Response(200, by_time)
+
+    with pytest.raises(TransientError) as caught:
+        setup.read("sla_events")
+
+    assert caught.value.code == "bad_shape"
 
 
 def test_only_the_surveys_an_account_has_are_chosen_at_first(setup: Setup) -> None:
@@ -444,6 +560,43 @@ def test_ticket_metrics_are_objects(setup: Setup) -> None:
     (made,) = page.records
     assert isinstance(made, ObjectRecord)
     assert (made.external_id, made.custom["ticket_id"]) == ("33", 35436)
+
+
+def test_exports_have_a_budget_of_their_own(setup: Setup) -> None:
+    made: dict[str, Limiter] = {}
+
+    def make_budget(key: str, windows: Any, **options: Any) -> Limiter:
+        made[key] = Limiter(key, windows, **options)
+        return made[key]
+
+    account = Served.connector(
+        setup, client={"make_budget": make_budget}, exports_per_minute="2"
+    ).account
+    for _ in range(2):
+        account.http.get_json(
+            "/incremental/organizations.json", params={"start_time": 0}, budget="export"
+        )
+    with pytest.raises(RateLimitedError, match="2 calls in 60 s"):
+        next(
+            account.pages("/incremental/ticket_metric_events", "x", {}, budget="export")
+        )
+    assert account.own_fields("user_fields") == []
+
+    host = setup.server.url.removeprefix("http://")
+    limits = {key: [w.limit for w in found.windows] for key, found in made.items()}
+    assert limits == {f"zendesk:{host}": [200], f"zendesk:{host}:export": [2]}
+
+
+@pytest.mark.parametrize("name", ["users", "tickets", "organizations", "sla_events"])
+def test_each_export_takes_from_that_budget(setup: Setup, name: str) -> None:
+    connector = setup.connector(exports_per_minute="1")
+    spent = Limiter("spent", [per_minute(1)])
+    spent.acquire()
+    connector.account.http = connector.account.http.using(extra={"export": spent})
+
+    with pytest.raises(RateLimitedError):
+        list(connector.read(STREAMS[name], ReadRequest(mode="full")))
+    assert setup.server.calls == []
 
 
 # --- signing in -----------------------------------------------------------------------
