@@ -31,7 +31,7 @@ class Query:
         self._take("FROM")
         self.table = self._next()
         self._where = self._either() if self._has("WHERE") else None
-        self.order: list[tuple[str, bool]] = []
+        self.order: list[tuple[str, bool, bool]] = []
         if self._has("ORDER"):
             self._take("BY")
             self.order.append(self._sort())
@@ -48,8 +48,9 @@ class Query:
     def run(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The rows that meet the conditions, in order."""
         found = [row for row in rows if _meets(self._where, row)]
-        for field, is_descending in reversed(self.order):
+        for field, is_descending, nulls_last in reversed(self.order):
             found.sort(key=lambda row: row.get(field) or "", reverse=is_descending)
+            found.sort(key=lambda row: (row.get(field) is None) is nulls_last)
         return found[: self.limit or None]
 
     def _either(self) -> Any:
@@ -72,12 +73,14 @@ class Query:
         field, operator, value = self._next(), self._next(), self._next()
         return (operator, field, _value(value))
 
-    def _sort(self) -> tuple[str, bool]:
+    def _sort(self) -> tuple[str, bool, bool]:
+        """(field, whether descending, whether empty ones come last; else first)."""
         field = self._next()
         is_descending = self._has("DESC")
         if not is_descending:
             self._has("ASC")
-        return field, is_descending
+        nulls_last = self._has("NULLS") and self._next().upper() == "LAST"
+        return field, is_descending, nulls_last
 
     def _next(self) -> str:
         return self._tokens.pop(0)

@@ -41,6 +41,7 @@ from integrations.connectors.salesforce.objects import (
 from integrations.connectors.salesforce.org import Org
 from integrations.connectors.salesforce.reading import Place, Reader
 from integrations.connectors.salesforce.rows import plain, stamp_of
+from integrations.http import RefusedError, ordered_map
 from integrations.oauth import OAuthApp
 
 LOOKBACK_S = 300
@@ -185,7 +186,10 @@ class SalesforceConnector(Connector):
         soql.queries_of(self.settings)
         found = self.org.identity()
         kind = "sandbox" if found.get("IsSandbox") else found.get("OrganizationType")
-        return f"Connected to {found.get('Name')} ({found.get('Id')}, {kind})."
+        told = f"Connected to {found.get('Name')} ({found.get('Id')}, {kind})."
+        if hidden := self.org.hidden():
+            told += f" This user cannot see {', '.join(hidden)}."
+        return told
 
     def discover(self) -> tuple[Stream, ...]:
         found = {each["name"]: each for each in self.org.objects()}
@@ -201,7 +205,7 @@ class SalesforceConnector(Connector):
             )
             for name in sorted(found.keys() - KINDS.keys())
         ]
-        described = [self._described(stream) for stream in offered]
+        described = ordered_map(self._described, offered, workers=orgs.WORKERS)
         return (*described, *soql.streams_of(self.settings))
 
     def read(self, stream: Stream, request: ReadRequest) -> Iterator[Page]:
@@ -344,7 +348,11 @@ class SalesforceConnector(Connector):
         return Reader(self.org, described, max(1, request.batch_size), stamp)
 
     def _described(self, stream: Stream) -> Stream:
-        described = self.org.described(stream.name)
+        try:
+            described = self.org.described(stream.name)
+        except (orgs.ObjectMissingError, RefusedError):
+            # Shown, so that a person learns that it cannot be read.
+            return replace(stream, selected_by_default=False)
         return replace(
             stream,
             cursor_field=described.stamp or None,

@@ -31,12 +31,14 @@ _TYPES = {
 @dataclass(frozen=True, slots=True)
 class Kind:
     """name: the object's API name, also the stream's. fields: what the unified model
-    needs of it; () = everything (custom objects)."""
+    needs of it; () = everything (custom objects). vital: those of them without which
+    its records say little."""
 
     name: str
     record_type: str = "object"
     label: str = ""
     fields: tuple[str, ...] = ()
+    vital: tuple[str, ...] = ()
     selected: bool = False
 
 
@@ -52,6 +54,7 @@ KINDS: dict[str, Kind] = {
                 *("Website", "Phone", "BillingCountry", "OwnerId", "ParentId"),
                 *("AccountSource", "LastActivityDate", "CurrencyIsoCode"),
             ),
+            vital=("Name", "Website"),
             selected=True,
         ),
         Kind(
@@ -63,6 +66,7 @@ KINDS: dict[str, Kind] = {
                 *("LeadSource", "HasOptedOutOfEmail", "EmailBouncedDate"),
                 *("LastActivityDate", "OwnerId"),
             ),
+            vital=("AccountId", "Email"),
             selected=True,
         ),
         Kind(
@@ -75,6 +79,7 @@ KINDS: dict[str, Kind] = {
                 *("ConvertedDate", "ConvertedAccountId", "ConvertedContactId"),
                 *("ConvertedOpportunityId", "OwnerId"),
             ),
+            vital=("Email", "Status"),
             selected=True,
         ),
         Kind(
@@ -86,6 +91,7 @@ KINDS: dict[str, Kind] = {
                 *("CloseDate", "IsClosed", "IsWon", "Type", "ForecastCategoryName"),
                 *("ExpectedRevenue", "CurrencyIsoCode", "OwnerId"),
             ),
+            vital=("AccountId", "Amount", "StageName", "CloseDate"),
             selected=True,
         ),
         Kind(
@@ -97,6 +103,7 @@ KINDS: dict[str, Kind] = {
                 *("Origin", "Type", "Reason", "Subject", "IsClosed", "IsEscalated"),
                 *("ClosedDate", "OwnerId", "ParentId"),
             ),
+            vital=("AccountId", "Status", "IsClosed"),
             selected=True,
         ),
         Kind(
@@ -108,6 +115,7 @@ KINDS: dict[str, Kind] = {
                 *("ActivityDate", "TaskSubtype", "CallDurationInSeconds", "CallType"),
                 *("IsClosed", "CompletedDateTime", "IsArchived", "OwnerId"),
             ),
+            vital=("AccountId", "Status"),
             selected=True,
         ),
         Kind(

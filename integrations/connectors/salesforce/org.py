@@ -10,12 +10,20 @@ from urllib.parse import urlsplit
 from churnguard.errors import AuthenticationError, ConfigError
 from integrations.connectors.base import Connector, JsonDict
 from integrations.connectors.salesforce.objects import (
+    KINDS,
     Described,
     describe,
     is_offered,
     kind_of,
 )
-from integrations.http import Call, Client, RefusedError, Reply, bearer
+from integrations.http import (
+    Call,
+    Client,
+    RefusedError,
+    Reply,
+    bearer,
+    ordered_map,
+)
 from integrations.http.dialects import dialect_of, read_usage
 from integrations.limits import DAY_S, Window
 from integrations.oauth import (
@@ -37,7 +45,15 @@ DEFAULT_VERSION = "66.0"
 # Salesforce names no expiry; session policies are seldom shorter than this.
 TOKEN_LIFE_S = 1800.0
 MOST_CONCURRENT = 5
+# Descriptions asked for at once; the other places are for reads under way.
+WORKERS = 3
 _STALE_SESSION = ("InvalidSessionId", "INVALID_SESSION_ID")
+
+
+class ObjectMissingError(ConfigError):
+    """The org has no such object for this user."""
+
+    code = "object_missing"
 
 
 class Org:
@@ -187,23 +203,54 @@ class Org:
         return [each for each in answer.get("sobjects") or [] if is_offered(each)]
 
     def described(self, name: str) -> Described:
-        """An object's fields as this user sees them."""
+        """An object's fields as this user sees them. Raises ObjectMissingError."""
         if name not in self._described:
             try:
                 answer = self.http.get_json(self.path(f"/sobjects/{name}/describe"))
             except RefusedError as refusal:
                 if refusal.status != 404:
                     raise
-                raise ConfigError(
+                raise ObjectMissingError(
                     f"The object {name} is gone, or this user may not read it; give "
-                    "the user's profile read access and connect again.",
-                    code="object_missing",
+                    "the user's profile read access and connect again."
                 ) from refusal
-            extra = str(self.settings.get("extra_fields") or "").split(",")
-            self._described[name] = describe(
-                kind_of(name), answer, tuple(each.strip() for each in extra)
-            )
+            self._described[name] = describe(kind_of(name), answer, self.extra_fields)
         return self._described[name]
+
+    @property
+    def extra_fields(self) -> tuple[str, ...]:
+        given = str(self.settings.get("extra_fields") or "").split(",")
+        return tuple(name.strip() for name in given if name.strip())
+
+    def hidden(self) -> list[str]:
+        """What this user should see and does not: objects ("Case") and fields
+        ("Contact.Email"). Raises ConfigError for further fields no object has."""
+        found = {each["name"] for each in self.objects()}
+        offered = [kind for kind in KINDS.values() if kind.name in found]
+        names = [kind.name for kind in offered if kind.vital or self.extra_fields]
+        fields = ordered_map(self._fields, names, workers=WORKERS)
+        seen = dict(zip(names, fields, strict=True))
+        known = set().union(*seen.values())
+        if strange := [name for name in self.extra_fields if name not in known]:
+            raise ConfigError(
+                f"No object has the field {', '.join(strange)}, or this user may not "
+                "see it; check “Further standard fields”.",
+                code="invalid_settings",
+                fields={"extra_fields": f"unknown: {', '.join(strange)}"},
+            )
+        missing = [k.name for k in KINDS.values() if k.vital and k.name not in found]
+        return missing + [
+            f"{kind.name}.{name}"
+            for kind in offered
+            for name in kind.vital
+            if name not in seen[kind.name]
+        ]
+
+    def _fields(self, name: str) -> set[str]:
+        try:
+            return set(self.described(name).types)
+        except (ObjectMissingError, RefusedError):
+            return set()
 
     def _check_version(self) -> None:
         offered = [
@@ -231,7 +278,9 @@ def login_url(settings: Mapping[str, Any]) -> str:
 
 def audience_of(settings: Mapping[str, Any]) -> str:
     """The audience of a signed assertion: the login host, never My Domain."""
-    return SANDBOX if settings.get("environment") == "sandbox" else PRODUCTION
+    host = urlsplit(login_url(settings)).hostname or ""
+    is_sandbox = settings.get("environment") == "sandbox" or ".sandbox." in host
+    return SANDBOX if is_sandbox else PRODUCTION
 
 
 def oauth_app(settings: Mapping[str, Any], secrets: Mapping[str, Any]) -> OAuthApp:

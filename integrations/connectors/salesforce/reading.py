@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from churnguard.errors import TransientError
 from integrations.connectors.base import JsonDict
 from integrations.connectors.salesforce.objects import Described
 from integrations.connectors.salesforce.org import Org
@@ -19,6 +20,7 @@ from integrations.pagination import LoopGuard
 MOST_ROWS = 2_000
 # Addresses beyond 16 kB are refused; such a query goes into the body of a job.
 LONGEST_QUERY = 12_000
+QUERY_TIMEOUT = "QUERY_TIMEOUT"
 
 Place = tuple[str, str]
 """Time of change and Id of the last row; Id "" = from that time on."""
@@ -62,7 +64,7 @@ class Reader:
                 self.org.path("/queryAll"), params={"q": query}
             )
         except RefusedError as refusal:
-            if refusal.provider_code != "QUERY_TIMEOUT":
+            if refusal.provider_code != QUERY_TIMEOUT:
                 raise
             return None
         return int(answer.get("totalSize") or 0)
@@ -70,7 +72,11 @@ class Reader:
     def newest(self) -> str:
         """The latest time of change; "" without rows."""
         query = select(
-            (self.stamp,), self.name, "", order=f"{self.stamp} DESC", limit=1
+            (self.stamp,),
+            self.name,
+            "",
+            order=f"{self.stamp} DESC NULLS LAST",
+            limit=1,
         )
         rows, _more = self._query(query, 1, "/query")
         return str(rows[0].get(self.stamp) or "") if rows else ""
@@ -107,7 +113,8 @@ class Reader:
         at, last_id = start
         guard = LoopGuard()
         while True:
-            after = self.since(at)
+            # Salesforce sorts rows without the time first; they have no place here.
+            after = self.since(at) or f"{self.stamp} != null"
             if last_id:
                 after = (
                     f"({self.stamp} > {at} OR ({self.stamp} = {at} "
@@ -145,11 +152,19 @@ class Reader:
     ) -> tuple[list[JsonDict], bool]:
         """(rows, whether there may be more). Salesforce may send fewer rows than
         asked for when they are wide; then it is not done."""
-        answer = self.org.http.get_json(
-            self.org.path(tail),
-            params={"q": query},
-            headers={"Sforce-Query-Options": f"batchSize={max(200, limit)}"},
-        )
+        try:
+            answer = self.org.http.get_json(
+                self.org.path(tail),
+                params={"q": query},
+                headers={"Sforce-Query-Options": f"batchSize={max(200, limit)}"},
+            )
+        except RefusedError as refusal:
+            if refusal.provider_code != QUERY_TIMEOUT:
+                raise
+            raise TransientError(
+                f"Salesforce took too long to look rows of {self.name} up.",
+                code="query_timeout",
+            ) from refusal
         found = answer.get("records") or []
         rows = [plain(row, self.described.types) for row in found]
         return rows, len(rows) >= limit or answer.get("done") is False

@@ -32,11 +32,13 @@ from churnguard.records import (
 from integrations.connectors.base import ReadRequest, Stream
 from integrations.connectors.salesforce.connector import SalesforceConnector
 from integrations.connectors.salesforce.objects import Described, describe, kind_of
+from integrations.connectors.salesforce.org import audience_of
 from integrations.connectors.salesforce.records import record_of
 from integrations.connectors.salesforce.rows import csv_rows, plain
 from integrations.limits import Limiter
 from tests.fakes.base import CANARY
 from tests.fakes.salesforce import ORG, SalesforceFake
+from tests.fakes.server import Response
 from tests.integrations.connectors.served import NOW, Served, at, ids
 
 PAYLOADS = Path(__file__).resolve().parents[2] / "payloads" / "salesforce"
@@ -366,6 +368,49 @@ def test_a_hidden_field_is_not_asked_for(setup: Setup) -> None:
     assert page.records[0].email is None
 
 
+def test_an_object_that_cannot_be_described_hides_no_other(setup: Setup) -> None:
+    refusal = Response(
+        403, [{"errorCode": "INSUFFICIENT_ACCESS", "message": "not for this user"}]
+    )
+    path = "/services/data/v66.0/sobjects/Workspace__c/describe"
+    setup.server.fail("reply", path, response=refusal)
+
+    found = {s.name: s for s in setup.connector().discover()}
+
+    assert found["Workspace__c"].columns == ()
+    assert "Email" in {column.name for column in found["Contact"].columns}
+
+
+def test_rows_without_the_chosen_time_stop_no_incremental_read(setup: Setup) -> None:
+    setup.fake.fields["Case"]["ClosedDate"] = "datetime"
+    for number, closed in enumerate((None, "2026-01-05T09:00:00.000Z", None)):
+        setup.fake.put("Case", f"5005g0000000{number}AAA", ClosedDate=closed)
+
+    full = setup.read("Case", incremental_field="ClosedDate")
+    later = setup.read(
+        "Case", "incremental", cursor={"since": ""}, incremental_field="ClosedDate"
+    )
+
+    assert len(ids(full)) == 3
+    assert full[-1].cursor == {"since": "2026-01-05T09:00:00.000Z"}
+    assert ids(later) == ["5005g00000001AAA"]
+
+
+def test_a_query_that_takes_too_long_is_tried_again(setup: Setup) -> None:
+    setup.fake.add(1)
+    answer = Response(
+        400,
+        [{"errorCode": "QUERY_TIMEOUT", "message": "Your query request was running"}],
+    )
+    # After the count.
+    setup.server.fail("reply", setup.fake.list_path, response=answer, after=1)
+
+    with pytest.raises(TransientError) as caught:
+        setup.read("Contact", "incremental", cursor={"since": ""})
+
+    assert caught.value.code == "query_timeout"
+
+
 def test_a_missing_object_is_a_sentence(setup: Setup) -> None:
     with pytest.raises(ConfigError, match="Gone__c is gone"):
         setup.read("Gone__c")
@@ -490,6 +535,22 @@ def test_the_check_names_the_org(setup: Setup) -> None:
     )
 
 
+def test_the_check_tells_what_the_user_cannot_see(setup: Setup) -> None:
+    del setup.fake.fields["Case"], setup.fake.fields["Contact"]["Email"]
+
+    told = setup.connector().check()
+
+    assert told.endswith(" This user cannot see Case, Contact.Email.")
+
+
+def test_a_further_field_that_no_object_has_is_named(setup: Setup) -> None:
+    assert setup.connector(extra_fields="AnnualRevenue").check().startswith("Connected")
+
+    with pytest.raises(ConfigError, match="No object has the field AnualRevenue") as e:
+        setup.connector(extra_fields="Industry, AnualRevenue").check()
+    assert e.value.fields == {"extra_fields": "unknown: AnualRevenue"}
+
+
 @pytest.mark.parametrize("version", ["65.0", "v67", "66"])
 def test_the_version_is_a_setting(setup: Setup, version: str) -> None:
     assert setup.connector(api_version=version).check().startswith("Connected")
@@ -573,6 +634,24 @@ def test_where_to_sign_in(settings: dict[str, str], host: str) -> None:
     assert app.authorize_url == f"{host}/services/oauth2/authorize"
     assert app.token_url == f"{host}/services/oauth2/token"
     assert app.pkce
+
+
+@pytest.mark.parametrize(
+    ("settings", "audience"),
+    [
+        ({}, "https://login.salesforce.com"),
+        ({"environment": "sandbox"}, "https://test.salesforce.com"),
+        (
+            {"base_url": "https://acme--uat.sandbox.my.salesforce.com"},
+            "https://test.salesforce.com",
+        ),
+        ({"base_url": "acme.my.salesforce.com"}, "https://login.salesforce.com"),
+    ],
+)
+def test_an_assertion_is_for_the_login_host_of_its_org(
+    settings: dict[str, str], audience: str
+) -> None:
+    assert audience_of(settings) == audience
 
 
 def test_the_daily_quota_is_left_to_others_in_part(setup: Setup) -> None:
