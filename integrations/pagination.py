@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-
 from churnguard.errors import ConfigError, TransientError
-from integrations.http.body import Reply
+from integrations.http.body import Reply, address_from
 
 Params = dict[str, Any]
 FetchBody = Callable[[Params], Any]
@@ -23,6 +21,7 @@ FetchReply = Callable[[str], Reply]
 Path = str | Callable[[Any], Any]
 
 MAX_PAGES = 100_000
+_NO = frozenset({"", "0", "false", "no", "null", "none"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +116,8 @@ def pages_by_cursor(
     max_pages: int = MAX_PAGES,
 ) -> Iterator[Step]:
     """Follow the cursor each answer names until it is missing, empty or
-    has_more=false. An empty page with a new cursor goes on."""
+    has_more=false. An empty page with a new cursor goes on. ConfigError
+    `missing_cursor` where more is said to follow, but not from where."""
     guard = LoopGuard(max_pages)
     position = start
     guard.seen(position)
@@ -126,8 +126,14 @@ def pages_by_cursor(
         body = fetch(_sized(first, size_param, size))
         rows = rows_of(body, items)
         position = pick(body, cursor)
-        last = position in (None, "", False) or _says_last(body, has_more)
-        if last:
+        last = _says_last(body, has_more)
+        if not position and not last and has_more is not None:
+            raise ConfigError(
+                "The answer says that more follows, but has no position at "
+                f"{_shown(cursor)}.",
+                code="missing_cursor",
+            )
+        if last or not position:
             guard.check_page(rows)
             yield Step(rows, body, None)
             return
@@ -158,13 +164,22 @@ def pages_by_next_url(
     has_more: Path | None = None,
     max_pages: int = MAX_PAGES,
 ) -> Iterator[Step]:
-    """Follow the address in the body (absolute, or relative to the page's own)."""
+    """Follow the address in the body (absolute, or relative to the page's own).
+    ConfigError `bad_next_url` for something else there."""
 
     def target(reply: Reply, body: Any) -> str | None:
         if _says_last(body, has_more):
             return None
         found = pick(body, next_url)
-        return str(httpx.URL(reply.url).join(found)) if found else None
+        if not found:
+            return None
+        if not isinstance(found, str):
+            raise ConfigError(
+                f"The next address was expected at {_shown(next_url)}, but a "
+                f"{type(found).__name__} is there.",
+                code="bad_next_url",
+            )
+        return address_from(reply.url, found)
 
     yield from _follow(fetch, url, items, target, max_pages)
 
@@ -184,6 +199,7 @@ def pages_by_keyset(
 ) -> Iterator[Step]:
     """Ask for rows after the last row's key; rows must come sorted by it.
 
+    Raises ConfigError `not_sorted` where numbers go down.
     Without row_id the key must be unique and the source must answer with greater
     keys only. With row_id the source answers with keys greater or equal (a timestamp):
     rows already yielded with the edge value are taken out again. ConfigError
@@ -206,12 +222,7 @@ def pages_by_keyset(
                 raise _stuck_edge(size, position)
             yield Step([], body, None)
             return
-        last_key = pick(rows[-1], key)
-        if last_key is None:
-            raise ConfigError(
-                f"Rows have no value at {key!r}, so the next page cannot be found.",
-                code="missing_cursor",
-            )
+        last_key = _last_key(rows, key, position)
         if row_id is None:
             guard.check(last_key, rows)
         else:
@@ -315,6 +326,24 @@ def rows_of(body: Any, path: Path) -> list[Any]:
     return rows
 
 
+def _last_key(rows: list[Any], key: Path, position: Any) -> Any:
+    """The key of the last row, which must not lie before where the page began."""
+    found = pick(rows[-1], key)
+    if found is None:
+        raise ConfigError(
+            f"Rows have no value at {_shown(key)}, so the next page cannot be found.",
+            code="missing_cursor",
+        )
+    for before in (position, pick(rows[0], key)):
+        if _is_less(found, before):
+            raise ConfigError(
+                f"Rows do not come sorted by {_shown(key)}: {found} came after "
+                f"{before}. Ask the source to sort them, or page in another way.",
+                code="not_sorted",
+            )
+    return found
+
+
 def _follow(
     fetch: FetchReply,
     url: str,
@@ -354,12 +383,26 @@ def _says_last(body: Any, has_more: Path | None) -> bool:
     """True if the answer itself says that nothing follows."""
     if has_more is None:
         return False
-    return pick(body, has_more) in (False, 0, "false", None)
+    found = pick(body, has_more)
+    return not found or (isinstance(found, str) and found.strip().lower() in _NO)
 
 
 def _number(body: Any, path: Path | None) -> int | None:
+    """The count at the path; None where the source does not know it (-1)."""
     found = pick(body, path) if path is not None else None
     try:
-        return int(found) if found is not None else None
+        count = int(found) if found is not None else -1
     except (TypeError, ValueError):
         return None
+    return count if count >= 0 else None
+
+
+def _is_less(key: Any, position: Any) -> bool:
+    """Only of numbers: how a source sorts texts is its own affair."""
+    return all(type(each) in (int, float) for each in (key, position)) and (
+        key < position
+    )
+
+
+def _shown(path: Path) -> str:
+    return f"“{path}”" if isinstance(path, str) else "its place"

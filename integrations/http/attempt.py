@@ -73,7 +73,7 @@ def try_buffered(
 
     def finish(wire: _Wire, deadline: float) -> Reply:
         reply = _reply(client, wire, client.max_body_bytes, deadline)
-        if as_json:
+        if as_json and reply.status != 204:
             reply.json()
         return reply
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 import httpx
 import msgspec
 
 from churnguard.errors import ConfigError, TransientError
+from integrations.http.json_text import decode_text
 
 CHUNK_BYTES = 1 << 18
 
 # gzip and zlib wrappers are told apart by zlib itself; raw deflate has no header.
 _AUTO_WBITS = 47
 _RAW_WBITS = -15
+_GZIP = b"\x1f\x8b"
+_CHARSET = re.compile(r"charset=[\"']?([\w.:-]+)", re.IGNORECASE)
 
 
 class Reply:
@@ -57,9 +62,14 @@ class Reply:
         """The absolute target of a Link header's relation, e.g. "next"."""
         link_headers = ", ".join(self.headers.get_list("link"))
         for target, params in _parse_links(link_headers):
-            if rel in params.get("rel", "").lower().split():
-                return str(httpx.URL(self.url).join(target))
+            if rel.lower() in params.get("rel", "").lower().split():
+                return address_from(self.url, target)
         return None
+
+    @property
+    def charset(self) -> str:
+        """What the content type says the text is encoded in; "" if nothing known."""
+        return charset_of(self.headers)
 
 
 class Stream:
@@ -119,6 +129,37 @@ class Stream:
             yield rest
 
 
+def address_from(page: str, target: str) -> str:
+    """A link on a page as a whole address. ConfigError `bad_next_url`.
+
+    Servers behind a proxy often write http for their own https address.
+    """
+    try:
+        here = httpx.URL(page)
+        found = here.join(target.strip())
+        if (here.scheme, found.scheme) == ("https", "http") and found.host == here.host:
+            port = None if found.port == 80 else found.port
+            found = found.copy_with(scheme="https", port=port)
+    except (httpx.InvalidURL, ValueError) as exc:
+        raise ConfigError(
+            f"The next address, “{target[:200]}”, is none.", code="bad_next_url"
+        ) from exc
+    return str(found)
+
+
+def charset_of(headers: httpx.Headers) -> str:
+    """The charset of a content type; "" for none, or one that is not known here."""
+    named = _CHARSET.search(headers.get("content-type", ""))
+    if named is None:
+        return ""
+    try:
+        # Unlike codecs.lookup, this refuses what is no encoding of text.
+        "?".encode(named[1])
+    except (LookupError, UnicodeError):
+        return ""
+    return named[1].lower()
+
+
 class TruncatedError(Exception):
     """The body ended before its own end mark, or is no valid compressed data."""
 
@@ -148,7 +189,10 @@ def iter_decoded(response: httpx.Response) -> Iterator[bytes]:
     encoding = response.headers.get("content-encoding", "").strip().lower()
     chunks = _raw_chunks(response)
     if encoding in ("", "identity"):
-        yield from chunks
+        first = next(chunks, b"")
+        chunks = chain([first], chunks)
+        # A stored file is often sent as it is; no text begins like this.
+        yield from inflate(chunks) if first.startswith(_GZIP) else chunks
     elif encoding in ("gzip", "x-gzip", "deflate"):
         yield from inflate(chunks)
     else:
@@ -192,7 +236,7 @@ def inflate(chunks: Iterator[bytes]) -> Iterator[bytes]:
 def decode_json(reply: Reply, type: Any) -> Any:
     """Decode with a sentence for the three usual failures."""
     try:
-        return msgspec.json.decode(reply.content, type=type)
+        return decode_text(reply.content, type, charset=reply.charset)
     except msgspec.ValidationError as exc:
         raise TransientError(
             f"The answer does not have the expected shape: {exc}.", code="bad_shape"
@@ -244,6 +288,6 @@ def _parse_links(header: str) -> Iterator[tuple[str, dict[str, str]]]:
         for part in header[end + 1 : stop].split(";"):
             name, equals, value = part.partition("=")
             if equals:
-                params[name.strip().lower()] = value.strip().strip(',"').strip('" ')
+                params[name.strip().lower()] = value.strip(" ,\"'")
         yield target, params
         position = stop

@@ -135,7 +135,8 @@ class Client:
     def send(self, call: Call, *, as_json: bool = False) -> Reply:
         """Make the call and read the whole answer.
 
-        as_json: an answer that is no JSON counts as a failed try. Raises ConfigError
+        as_json: an answer that is no JSON counts as a failed try, unless it is a 204
+        without content. Raises ConfigError
         (RefusedError for a 4xx), AuthenticationError, RateLimitedError with
         retry_after_s, TransientError.
         """

@@ -6,6 +6,7 @@ Field names are those of the specification's APIIngestionRule where it has one
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -22,6 +23,9 @@ from integrations.mapping import (
 
 # Endpoints are open settings; keys belong into the secret fields of the connection.
 _SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
+_PLACE = re.compile(r"\[(?P<number>\d+)\]\.?(?P<part>[^`]*)")
+_MISSING = re.compile(r"Object missing required field `(\w+)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(\w+)`")
 _NOT_BY_NAME = frozenset({"raw", "custom", "deleted", "version"})
 
 
@@ -33,8 +37,9 @@ class Pagination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     gives at once (0 = the integration's batch size). first: number of the first page.
     cursor_path, next_path, has_more_path, total_path: where the answer has the next
     cursor, the next address, whether more follows, and the count (of rows for offset,
-    of pages for page). rel: relation of the Link header. key: for keyset, the field
-    rows are sorted by. in_body: send the parameters in the JSON body of a POST.
+    of pages for page); "header:X-Next" instead of a path means a header. rel: relation
+    of the Link header. key: for keyset, the field rows are sorted by. in_body: send the
+    parameters in the JSON body of a POST; dots lead into its objects.
     """
 
     type: Literal["none", "page", "offset", "cursor", "link", "next_url", "keyset"] = (
@@ -62,6 +67,7 @@ class Incremental(
     until_param: request parameters of the range; without param everything is read
     and unchanged objects are left out here. format: how the API wants the value;
     number = the field is no time. lookback_s: re-read this much, for late commits.
+    in_body: as in `Pagination`.
     """
 
     field: str
@@ -69,6 +75,7 @@ class Incremental(
     until_param: str = ""
     format: Literal["iso", "date", "unix", "unix_ms", "number"] = "iso"
     lookback_s: int = 60
+    in_body: bool = False
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -139,7 +146,7 @@ def parse_endpoints(given: Any) -> dict[str, Endpoint]:
     try:
         found = msgspec.convert(given, list[Endpoint])
     except msgspec.ValidationError as exc:
-        raise _wrong(f"The endpoints are not valid: {exc}.") from exc
+        raise _wrong(_in_words(exc)) from exc
     for endpoint in found:
         _check(endpoint)
     by_name = {endpoint.name: endpoint for endpoint in found}
@@ -225,8 +232,11 @@ def _check(endpoint: Endpoint) -> None:
     for name in needed:
         if not getattr(pages, name):
             raise _wrong(f"{where}: pagination of type {pages.type} needs {name}.")
-    if pages.in_body and endpoint.http_method != "POST":
-        raise _wrong(f"{where}: pagination.in_body needs http_method POST.")
+    for name, how in (("pagination", pages), ("incremental", endpoint.incremental)):
+        if how is not None and how.in_body and endpoint.http_method != "POST":
+            raise _wrong(f"{where}: {name}.in_body needs http_method POST.")
+    if len(endpoint.csv_delimiter) != 1 or endpoint.csv_delimiter in '"\r\n':
+        raise _wrong(f"{where}: csv_delimiter must be one character, such as ; or \\t.")
     if endpoint.body and endpoint.http_method != "POST":
         raise _wrong(f"{where}: a body needs http_method POST.")
     for name in endpoint.headers:
@@ -236,6 +246,21 @@ def _check(endpoint: Endpoint) -> None:
                 "connection's own headers or its authentication."
             )
     mapping_of(endpoint)
+
+
+def _in_words(error: msgspec.ValidationError) -> str:
+    """What msgspec says of a list of endpoints, as people count and read."""
+    said, _, place = str(error).partition(" - at `$")
+    found = _PLACE.match(place)
+    if found is None:
+        return f"The endpoints are not valid: {said}."
+    where = f"Endpoint {int(found['number']) + 1}"
+    part = f"{found['part']}." if found["part"] else ""
+    if missing := _MISSING.fullmatch(said):
+        return f"{where}: {part}{missing[1]} is missing."
+    if unknown := _UNKNOWN.fullmatch(said):
+        return f"{where}: {part}{unknown[1]} is not known."
+    return f"{where}, {found['part']}: {said}." if part else f"{where}: {said}."
 
 
 def _id_field(endpoint: Endpoint) -> str:
