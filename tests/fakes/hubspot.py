@@ -64,6 +64,14 @@ class HubspotFake(FakeProvider):
         self.participations: dict[str, list[JsonDict]] = {}
         self.refused: dict[str, str] = {}
         """Object -> the scope that is missing for it."""
+        self.unindexed: set[str] = set()
+        """Ids the search does not know yet."""
+        self.strangers: set[tuple[str, str]] = set()
+        """Pairs of objects that have no kind of association."""
+        self.lost_links: set[str] = set()
+        """Ids whose associations cannot be looked up at the moment."""
+        self.most_linked = 500
+        """Associated objects of one that fit into an answer."""
         for kind in _KINDS:
             self.define(kind, "hs_object_id", "number")
             self.define(kind, "createdate", "datetime")
@@ -318,6 +326,7 @@ class HubspotFake(FakeProvider):
             o
             for o in self._of(kind)
             if not o["archived"]
+            and o["id"] not in self.unindexed
             and any(all(_meets(o, f) for f in g["filters"]) for g in groups)
         ]
         for sort in body.get("sorts", []):
@@ -343,29 +352,30 @@ class HubspotFake(FakeProvider):
         return Response(200, {"status": "COMPLETE", "results": shown})
 
     def _associations(self, kind: str, target: str, body: JsonDict) -> Response:
+        if (kind, target) in self.strangers:
+            message = f"No association types exist between {kind} and {target}"
+            return _error(400, "VALIDATION_ERROR", message)
         made = self.links.get((kind, target), {})
-        ids = [each["id"] for each in body["inputs"]]
-        answer: JsonDict = {
-            "status": "COMPLETE",
-            "results": [
-                {"from": {"id": each}, "to": made[each]} for each in ids if each in made
-            ],
-        }
-        lost = [each for each in ids if each not in made]
-        if not lost:
+        results, errors = [], []
+        for each in body["inputs"]:
+            if each["id"] in self.lost_links:
+                errors.append(_unlooked(each["id"]))
+            elif each["id"] in made:
+                start = int(each.get("after") or 0)
+                results.append(self._linked(each["id"], made[each["id"]], start))
+            else:
+                errors.append(_unlinked(kind, target, each["id"]))
+        answer: JsonDict = {"status": "COMPLETE", "results": results}
+        if not errors:
             return Response(200, answer)
-        answer["numErrors"] = len(lost)
-        answer["errors"] = [
-            {
-                "status": "error",
-                "category": "OBJECT_NOT_FOUND",
-                "subCategory": "crm.associations.NO_ASSOCIATIONS_FOUND",
-                "message": f"No {target} is associated with {kind} {each}.",
-                "context": {"fromObjectId": [each]},
-            }
-            for each in lost
-        ]
-        return Response(207, answer)
+        return Response(207, answer | {"numErrors": len(errors), "errors": errors})
+
+    def _linked(self, object_id: str, made: list[JsonDict], start: int) -> JsonDict:
+        end = start + self.most_linked
+        found: JsonDict = {"from": {"id": object_id}, "to": made[start:end]}
+        if len(made) > end:
+            found["paging"] = {"next": {"after": str(end), "link": f"?after={end}"}}
+        return found
 
     def _of(self, kind: str) -> list[JsonDict]:
         return sorted(self.kinds.get(kind, {}).values(), key=lambda o: int(o["id"]))
@@ -401,8 +411,10 @@ def _number(value: Any) -> float:
 
 
 def _meets(held: JsonDict, condition: JsonDict) -> bool:
-    value = _number(held["properties"].get(condition["propertyName"]))
-    other = _number(condition["value"])
+    held_value = held["properties"].get(condition["propertyName"])
+    if held_value is None or condition["operator"] == "HAS_PROPERTY":
+        return held_value is not None
+    value, other = _number(held_value), _number(condition["value"])
     return {
         "EQ": value == other,
         "GT": value > other,
@@ -410,6 +422,29 @@ def _meets(held: JsonDict, condition: JsonDict) -> bool:
         "LT": value < other,
         "LTE": value <= other,
     }[condition["operator"]]
+
+
+def _unlinked(kind: str, target: str, object_id: str) -> JsonDict:
+    return {
+        "status": "error",
+        "category": "OBJECT_NOT_FOUND",
+        "subCategory": "crm.associations.NO_ASSOCIATIONS_FOUND",
+        "message": f"No {target} is associated with {kind} {object_id}.",
+        "context": {
+            "fromObjectId": [object_id],
+            "fromObjectType": [kind],
+            "toObjectType": [target],
+        },
+    }
+
+
+def _unlooked(object_id: str) -> JsonDict:
+    return {
+        "status": "error",
+        "category": "INTERNAL_ERROR",
+        "message": "Something went wrong fetching associations",
+        "context": {"fromObjectId": [object_id]},
+    }
 
 
 def _listed(rows: list[JsonDict], request: Request) -> Response:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
 from churnguard.errors import ConfigError
 from integrations.connectors.base import Connector, JsonDict
 from integrations.connectors.hubspot import records, simple
-from integrations.connectors.hubspot.objects import Kind
+from integrations.connectors.hubspot.objects import KINDS, Kind
 from integrations.connectors.hubspot.paths import DATED, Paths
 from integrations.http import Client, RefusedError, bearer
-from integrations.limits import Window, per_day, per_second
+from integrations.limits import DAY_S, Window, per_second
 from integrations.oauth import OAuthApp, refresh_tokens
 from integrations.tokens import (
     MemoryTokenStore,
@@ -35,6 +36,7 @@ OPTIONAL_SCOPES = (
     "crm.schemas.custom.read",
     "crm.objects.marketing_events.read",
     "crm.objects.feedback_submissions.read",
+    "sales-email-read",
 )
 
 
@@ -60,7 +62,9 @@ class HubspotAccount:
     def http(self) -> Client:
         """The signed client. Raises ConfigError without credentials."""
         connector = self.connector
-        token = str(connector.secrets.get("access_token") or "")
+        # The specification calls a static token an API key.
+        static = connector.secrets.get("api_key")
+        token = str(connector.secrets.get("access_token") or static or "")
         renewal = str(connector.secrets.get("refresh_token") or "")
         if not token and not renewal:
             raise ConfigError(
@@ -77,8 +81,10 @@ class HubspotAccount:
             )
         burst = int(float(self.settings.get("requests_per_10s") or 100))
         key = token_fingerprint(renewal or token)[:16]
-        # The day's window is only there to be narrowed by the headers.
-        signed = signed.with_budget(key, Window(burst, 10), per_day(1_000_000))
+        # The day's window is only there to be narrowed by the headers; a twentieth of
+        # the smallest plan's 250,000 calls is kept for people.
+        day = Window(1_000_000, DAY_S, reserve_share=0.0125)
+        signed = signed.with_budget(key, Window(burst, 10), day)
         return signed.with_budget(key, per_second(4), name="search")
 
     @cached_property
@@ -105,15 +111,46 @@ class HubspotAccount:
             self._defined[kind_name] = list(answer.get("results") or [])
         return self._defined[kind_name]
 
+    @property
+    def extra_properties(self) -> tuple[str, ...]:
+        given = str(self.settings.get("extra_properties") or "").split(",")
+        return tuple(name.strip() for name in given if name.strip())
+
+    def check_extra_properties(self) -> None:
+        """Raises ConfigError for further properties that no object has."""
+        if not self.extra_properties:
+            return
+        known: set[str] = set()
+        for name in KINDS:
+            # An object without its scope or plan has none.
+            with suppress(MissingScopeError, RefusedError):
+                known.update(str(each["name"]) for each in self.properties(name))
+        if strange := [name for name in self.extra_properties if name not in known]:
+            raise ConfigError(
+                f"No object has the property {', '.join(strange)}; check “Further "
+                "HubSpot properties” and enter internal names.",
+                code="invalid_settings",
+                fields={"extra_properties": f"unknown: {', '.join(strange)}"},
+            )
+
+    def check_order(self, kind: Kind) -> None:
+        """Raises ConfigError where changes cannot be ordered by `kind.modified`."""
+        types = {each["name"]: each.get("type") for each in self.properties(kind.name)}
+        if types.get(kind.modified) not in ("date", "datetime"):
+            raise ConfigError(
+                f"{kind.name} have no date property “{kind.modified}”.",
+                code="no_watermark",
+                fields={"incremental_field": "no such date property"},
+            )
+
     def property_names(self, kind: Kind) -> tuple[str, ...]:
         """What to ask for: ours as far as the account has them, its own, extras."""
         defined = self.properties(kind.name)
         known = {str(each["name"]) for each in defined}
-        extra = str(self.settings.get("extra_properties") or "").split(",")
         wanted = [
             *("hs_object_id", kind.modified, *kind.properties),
             *(each["name"] for each in defined if is_custom(each)),
-            *(name.strip() for name in extra),
+            *self.extra_properties,
         ]
         return tuple(dict.fromkeys(name for name in wanted if name in known))
 
@@ -124,7 +161,6 @@ class HubspotAccount:
             answer = told(lambda: self.http.get_json(self.paths.pipelines(kind.name)))
             stages = records.stages_of(kind.name, answer.get("results") or [])
         currency = self.details.get("companyCurrency") if kind.name == "deals" else ""
-        extra = set(str(self.settings.get("extra_properties") or "").split(","))
         return records.Account(
             currency=currency or None,
             owners=self.owners if "hubspot_owner_id" in kind.properties else {},
@@ -132,7 +168,7 @@ class HubspotAccount:
             custom={
                 str(each["name"]): str(each.get("type") or "string")
                 for each in self.properties(kind.name)
-                if is_custom(each) or each["name"] in extra
+                if is_custom(each) or each["name"] in self.extra_properties
             },
         )
 

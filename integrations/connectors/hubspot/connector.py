@@ -152,6 +152,7 @@ class HubspotConnector(Connector):
         # The least a sync needs; says which scope is missing.
         path = self.account.paths.objects("companies")
         told(lambda: self.account.http.get_json(path, params={"limit": 1}))
+        self.account.check_extra_properties()
         name = account.get("portalName") or f"account {account.get('portalId')}"
         kind = str(account.get("accountType") or "STANDARD")
         told_kind = kind.lower().replace("_", " ")
@@ -214,10 +215,13 @@ class HubspotConnector(Connector):
     # --- reading --------------------------------------------------------------------
     def _read_objects(self, kind: Kind, request: ReadRequest) -> Iterator[Page]:
         account = self.account.facts_for(kind)
+        if request.incremental_field:
+            kind = replace(kind, modified=request.incremental_field)
+            self.account.check_order(kind)
         reader = Reader(
             http=self.account.http,
             paths=self.account.paths,
-            kind=_ordered_by(kind, request.incremental_field),
+            kind=kind,
             names=self.account.property_names(kind),
             size=max(1, request.batch_size),
         )
@@ -298,10 +302,6 @@ class HubspotConnector(Connector):
 def _place(cursor: JsonDict, start_ms: int) -> Place:
     at, last_id = cursor.get("at") or (start_ms, "")
     return int(at), str(last_id)
-
-
-def _ordered_by(kind: Kind, name: str) -> Kind:
-    return replace(kind, modified=name) if name else kind
 
 
 def _page(

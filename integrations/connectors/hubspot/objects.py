@@ -12,8 +12,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Kind:
     """name: in addresses and as stream name. modified: the property that orders
-    changes. links: associated objects that are read for each record. is_standard:
-    False for an account's own objects."""
+    changes. links: associated objects that are read for each record. has_sure_links:
+    False where HubSpot may know no association with one of them."""
 
     name: str
     record_type: str
@@ -22,7 +22,7 @@ class Kind:
     properties: tuple[str, ...] = ()
     links: tuple[str, ...] = ("companies",)
     selected: bool = True
-    is_standard: bool = True
+    has_sure_links: bool = True
 
 
 _MERGED = "hs_merged_object_ids"
@@ -97,6 +97,7 @@ KINDS: dict[str, Kind] = {
                 *("hs_response_group", "hs_sentiment", "hs_content"),
                 *("hs_submission_timestamp", "hs_contact_id", "hs_createdate"),
             ),
+            has_sure_links=False,
         ),
         *(
             Kind(
@@ -137,4 +138,4 @@ KINDS: dict[str, Kind] = {
 def kind_of(stream_name: str) -> Kind:
     """The kind of a stream; an unknown name is one of the account's own objects."""
     known = KINDS.get(stream_name)
-    return known or Kind(stream_name, "object", selected=False, is_standard=False)
+    return known or Kind(stream_name, "object", selected=False, has_sure_links=False)

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from churnguard.errors import TransientError
 from integrations.connectors.base import JsonDict
 from integrations.connectors.hubspot.objects import Kind
 from integrations.connectors.hubspot.paths import Paths
 from integrations.http import Client, RefusedError
 from integrations.mapping import parse_time
-from integrations.pagination import LoopGuard, Step, pages_by_cursor
+from integrations.pagination import LoopGuard, Step, pages_by_cursor, pick
 
 MOST_LISTED = 100
 MOST_FOUND = 200
@@ -66,7 +67,8 @@ class Reader:
     def newest(self) -> tuple[int, int]:
         """(the latest modification time there is, 0 without any object; how many
         objects the search knows)."""
-        answer = self._ask([], self.kind.modified, "DESCENDING", 1)
+        known = {"propertyName": self.kind.modified, "operator": "HAS_PROPERTY"}
+        answer = self._ask([known], self.kind.modified, "DESCENDING", 1)
         found = answer.get("results") or []
         newest_ms = self._modified_ms(found[0]) if found else 0
         return newest_ms, int(answer.get("total") or 0)
@@ -143,7 +145,7 @@ class Reader:
         self, filters: list[JsonDict], sort: str, direction: str, limit: int
     ) -> JsonDict:
         body: JsonDict = {
-            "filterGroups": [{"filters": filters}] if filters else [],
+            "filterGroups": [{"filters": filters}],
             "sorts": [{"propertyName": sort, "direction": direction}],
             "properties": list(self.names),
             "limit": limit,
@@ -173,39 +175,47 @@ class Reader:
 
     def _associations(self, ids: list[str], target: str) -> dict[str, list[JsonDict]]:
         """Object id -> what it is associated with, ordered by id."""
-        if not ids:
-            return {}
+        found: dict[str, list[JsonDict]] = {}
+        inputs: list[JsonDict] = [{"id": each} for each in ids]
+        guard = LoopGuard()
+        while inputs:
+            guard.seen(inputs)
+            answer = self._association_page(inputs, target)
+            inputs = []
+            for result in answer.get("results") or []:
+                from_id = str(result["from"]["id"])
+                made = map(_association, result.get("to") or [])
+                found.setdefault(from_id, []).extend(made)
+                if after := pick(result, "paging.next.after"):
+                    inputs.append({"id": from_id, "after": after})
+        for made_for_one in found.values():
+            made_for_one.sort(key=lambda each: (len(each["id"]), each["id"]))
+        return found
+
+    def _association_page(self, inputs: list[JsonDict], target: str) -> JsonDict:
+        """The answer; TransientError where HubSpot could not look all of them up."""
         try:
-            answer = self.http.post_json(
+            answer: JsonDict = self.http.post_json(
                 self.paths.associations(self.kind.name, target),
-                json={"inputs": [{"id": each} for each in ids]},
+                json={"inputs": inputs},
                 idempotent=True,
             )
         except RefusedError as refusal:
-            # Not every custom object can be associated with companies.
-            if self.kind.is_standard or refusal.status not in (400, 404):
+            if self.kind.has_sure_links or refusal.status not in (400, 404):
                 raise
             return {}
-        return {
-            str(result["from"]["id"]): sorted(
-                (
-                    {
-                        "id": str(each["toObjectId"]),
-                        "associationTypes": sorted(
-                            each.get("associationTypes") or [],
-                            key=lambda kind: (kind["category"], kind["typeId"]),
-                        ),
-                    }
-                    for each in result.get("to") or []
-                ),
-                key=lambda each: (len(each["id"]), each["id"]),
-            )
-            for result in answer.get("results") or []
-        }
+        for error in answer.get("errors") or []:
+            if error.get("category") != "OBJECT_NOT_FOUND":
+                raise TransientError(
+                    f"HubSpot did not tell which {target} some {self.kind.name} are "
+                    f"associated with ({error.get('category')}: "
+                    f"{error.get('message')}).",
+                    code="partial_answer",
+                )
+        return answer
 
     def _modified_ms(self, row: JsonDict) -> int:
-        props = row.get("properties") or {}
-        return ms_of(props.get(self.kind.modified) or row.get("updatedAt"))
+        return ms_of((row.get("properties") or {}).get(self.kind.modified))
 
 
 def ms_of(value: Any) -> int:
@@ -219,6 +229,16 @@ def ms_of(value: Any) -> int:
 
 def _filter(name: str, operator: str, value: int | str) -> JsonDict:
     return {"propertyName": name, "operator": operator, "value": str(value)}
+
+
+def _association(found: JsonDict) -> JsonDict:
+    kinds = found.get("associationTypes") or []
+    return {
+        "id": str(found["toObjectId"]),
+        "associationTypes": sorted(
+            kinds, key=lambda kind: (kind["category"], kind["typeId"])
+        ),
+    }
 
 
 def _raw(row: JsonDict, found: dict[str, dict[str, list[JsonDict]]]) -> JsonDict:

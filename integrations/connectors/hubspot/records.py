@@ -228,12 +228,13 @@ def _ticket(kind: Kind, raw: JsonDict, props: JsonDict, account: Account) -> Jso
 
 def _survey(_kind: Kind, raw: JsonDict, props: JsonDict, _account: Account) -> JsonDict:
     kind = (text(props, "hs_survey_type") or "").lower() or None
-    low, high = _SCALES.get(kind or "", (None, None))
+    score = real(props, "hs_value")
+    low, high = _scale(kind, score)
     return {
         "customer_id": _company_id(raw),
         "contact_id": text(props, "hs_contact_id") or _linked(raw, "contacts"),
         "kind": kind,
-        "score": real(props, "hs_value"),
+        "score": score,
         "scale_min": low,
         "scale_max": high,
         "comment": text(props, "hs_content"),
@@ -360,6 +361,14 @@ def _deal_status(props: JsonDict, stage: Stage) -> str:
     if flag(props, "hs_is_closed"):
         return "lost"
     return stage.status or "open"
+
+
+def _scale(kind: str | None, score: float | None) -> tuple[float | None, float | None]:
+    """The scale of a survey; none where it was asked on another one."""
+    scale = _SCALES.get(kind or "")
+    if scale is None or (score is not None and not scale[0] <= score <= scale[1]):
+        return None, None
+    return scale
 
 
 def _not_before(props: JsonDict, name: str) -> Any:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from churnguard.errors import ConfigError, RecordError
+from churnguard.errors import ConfigError, RecordError, TransientError
 from churnguard.records import (
     CampaignEngagementRecord,
     ContactRecord,
@@ -222,6 +222,16 @@ def test_survey_scores_keep_their_scale() -> None:
     )
 
 
+@pytest.mark.parametrize(("kind", "score"), [("CSAT", "5"), ("CES", "0")])
+def test_a_score_of_another_scale_is_kept_without_one(kind: str, score: str) -> None:
+    raw = payload("feedback_submission")
+    raw["properties"].update(hs_survey_type=kind, hs_value=score)
+
+    made = record_of(KINDS["feedback_submissions"], raw, Account())
+
+    assert (made.score, made.scale_min, made.scale_max) == (float(score), None, None)
+
+
 def test_a_meeting_is_a_conversation() -> None:
     raw = payload("meeting")
 
@@ -333,6 +343,62 @@ def test_a_changed_incremental_field_orders_the_search(setup: Setup) -> None:
     assert body["sorts"][0]["propertyName"] == "createdate"
 
 
+def test_an_order_by_another_property_goes_by_that_property(setup: Setup) -> None:
+    setup.fake.define("deals", "next_step_at", "datetime")
+    for number, day in (("1", "07"), ("2", None), ("3", "05"), ("4", "06")):
+        at_day = f"2026-01-{day}T00:00:00.000Z" if day else None
+        setup.fake.put("deals", number, next_step_at=at_day)
+
+    full = setup.read("deals", incremental_field="next_step_at")
+    pages = setup.read(
+        "deals",
+        "incremental",
+        cursor={"since": 0},
+        incremental_field="next_step_at",
+        batch_size=2,
+    )
+
+    newest_ms = round(at("2026-01-07T00:00:00").timestamp() * 1000)
+    assert ids(full) == ["1", "2", "3", "4"]
+    assert full[-1].cursor["since"] == newest_ms
+    assert ids(pages) == ["3", "4", "1"]
+    assert pages[-1].cursor["since"] == newest_ms
+
+
+@pytest.mark.parametrize("name", ["dealname", "gone"])
+def test_only_a_date_can_order_changes(setup: Setup, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"no date property “{name}”"):
+        setup.read("deals", "incremental", incremental_field=name)
+
+
+def test_what_the_search_learns_late_is_not_lost(setup: Setup) -> None:
+    setup.fake.put("deals", "1")
+    setup.fake.unindexed = {"1"}
+    setup.fake.tick()
+    setup.fake.put("deals", "2")
+    first = setup.read("deals", "incremental", cursor={"since": 0})
+    setup.fake.unindexed.clear()
+
+    later = setup.read("deals", "incremental", cursor=first[-1].cursor)
+
+    assert ids(first) == ["2"]
+    assert ids(later) == ["1", "2"]
+
+
+def test_further_properties_are_kept_and_a_wrong_name_is_told(setup: Setup) -> None:
+    setup.fake.define("deals", "hs_forecast_amount", "number")
+    setup.fake.define("deals", "hs_next_step")
+    setup.fake.put("deals", "1", hs_forecast_amount="7.5", hs_next_step="Call")
+    settings = {"extra_properties": "hs_forecast_amount, hs_next_step"}
+
+    (page, *_rest) = setup.read("deals", settings=settings)
+
+    assert page.records[0].custom == {"hs_forecast_amount": 7.5, "hs_next_step": "Call"}
+    assert setup.connector(**settings).check().startswith("Connected")
+    with pytest.raises(ConfigError, match="No object has the property hs_nxt_step"):
+        setup.connector(extra_properties="hs_forecast_amount, hs_nxt_step").check()
+
+
 def test_long_property_lists_go_by_post(setup: Setup) -> None:
     for number in range(300):
         setup.fake.define("contacts", f"a_rather_long_name_{number:04d}", custom=True)
@@ -370,6 +436,43 @@ def test_associations_are_read_for_each_page_and_missing_ones_are_no_error(
         ("501", "900"),
         (None, None),
     ]
+
+
+def test_many_associations_of_one_object_come_in_pages(setup: Setup) -> None:
+    setup.fake.most_linked = 2
+    setup.fake.put("tickets", "1")
+    for number in range(4):
+        setup.fake.link("tickets", "1", "companies", str(500 + number), 339)
+    setup.fake.link("tickets", "1", "companies", "504", 26)
+
+    (page, *_rest) = setup.read("tickets")
+
+    assert page.records[0].customer_id == "504"
+
+
+def test_associations_that_could_not_be_looked_up_unlink_nothing(setup: Setup) -> None:
+    setup.fake.put("tickets", "1")
+    setup.fake.link("tickets", "1", "companies", "501", 26)
+    setup.fake.lost_links = {"1"}
+
+    with pytest.raises(TransientError, match="INTERNAL_ERROR") as caught:
+        setup.read("tickets")
+
+    assert caught.value.code == "partial_answer"
+
+
+def test_an_object_may_have_no_kind_of_association_with_another(setup: Setup) -> None:
+    setup.fake.strangers = {
+        ("feedback_submissions", "companies"),
+        ("tickets", "companies"),
+    }
+    setup.fake.put("feedback_submissions", "1", hs_value="2", hs_survey_type="CSAT")
+    setup.fake.put("tickets", "1")
+
+    assert ids(setup.read("feedback_submissions")) == ["1"]
+    # Tickets always have one: then something else is wrong.
+    with pytest.raises(RefusedError, match="No association types exist"):
+        setup.read("tickets")
 
 
 def test_archived_and_merged_objects_are_deleted(setup: Setup) -> None:
@@ -515,6 +618,12 @@ def test_a_static_token_is_enough(setup: Setup) -> None:
     assert connector.check().startswith("Connected to ")
     assert setup.server.count("/oauth") == 0
     assert all("hapikey" not in call.query for call in setup.server.calls)
+
+
+def test_the_specification_s_api_key_is_the_static_token(setup: Setup) -> None:
+    connector = setup.connector(secrets={"api_key": setup.fake.access})
+
+    assert connector.check().startswith("Connected to ")
 
 
 def test_without_credentials_a_person_is_told_what_to_do(setup: Setup) -> None:
