@@ -14,7 +14,7 @@ from django.db import transaction
 from churnguard.currencies import ISO_4217
 from churnguard.errors import ConfigError
 from churnguard.records import RECORD_TYPES
-from integrations import connectors, drift, runs
+from integrations import connectors, drift, netguard, runs
 from integrations.connectors.base import Connector, Field, Stream
 from integrations.mapping import compile_entity_mappings
 from integrations.models import Integration, StreamSeen, StreamState
@@ -264,6 +264,8 @@ def _wrong(field: Field, value: Any) -> str:
         return "must be a number"
     if field.kind == "bool" and not isinstance(value, bool):
         return "must be true or false"
+    if field.kind == "url" and netguard.names_user(str(value)):
+        return "must not hold a user or password; enter them in their own fields"
     if field.kind == "timezone" and str(value) not in available_timezones():
         return "must be the IANA name of a zone, such as Europe/Berlin"
     if field.kind == "currency" and str(value).upper() not in ISO_4217:

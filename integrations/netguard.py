@@ -48,6 +48,16 @@ _EMBEDDING: tuple[tuple[ipaddress.IPv6Network, int], ...] = (
 )
 
 
+def names_user(address: str) -> bool:
+    """Whether an address holds a user or password ("https://ann:pw@host"), which would
+    be stored and shown openly."""
+    try:
+        parts = urlsplit(address if "//" in address else f"//{address}")
+    except ValueError:
+        return False
+    return "@" in parts.netloc
+
+
 @dataclass(frozen=True, slots=True)
 class Guard:
     """Which private destinations are fine after all.

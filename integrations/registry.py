@@ -25,6 +25,7 @@ from integrations import (
     catalog,
     connectors,
     credentials,
+    netguard,
     schedules,
     shaping,
 )
@@ -73,6 +74,8 @@ _RANGES = {
     "requests_per_minute": (1, 1_000_000),
     "concurrent_requests": (1, 100),
 }
+
+_WITHOUT_USER = "without user and password; enter them in their own fields"
 
 Who = HttpRequest | str
 
@@ -272,6 +275,9 @@ def _columns(body: Mapping[str, Any], cls: type[Connector]) -> dict[str, Any]:
         longest = getattr(Integration._meta.get_field(ours), "max_length", None)
         if longest and len(str(values.get(ours) or "")) > longest:
             faults[theirs] = f"at most {longest} characters"
+    for name in ("base_url", "webhook_url"):
+        if netguard.names_user(str(values.get(name) or "")):
+            faults[name] = _WITHOUT_USER
     if "name" in values and not str(values["name"]).strip():
         faults["integration_name"] = "must not be empty"
     if faults:

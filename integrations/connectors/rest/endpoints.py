@@ -20,6 +20,7 @@ from integrations.mapping import (
     compile_mapping,
     spec_from_field_mappings,
 )
+from integrations.netguard import names_user
 
 # Endpoints are open settings; keys belong into the secret fields of the connection.
 _SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
@@ -239,6 +240,11 @@ def _check(endpoint: Endpoint) -> None:
         raise _wrong(f"{where}: csv_delimiter must be one character, such as ; or \\t.")
     if endpoint.body and endpoint.http_method != "POST":
         raise _wrong(f"{where}: a body needs http_method POST.")
+    if names_user(endpoint.endpoint_url):
+        raise _wrong(
+            f"{where}: the user or password in endpoint_url would be stored openly; "
+            "enter them in the connection's authentication."
+        )
     for name in endpoint.headers:
         if name.lower() in _SECRET_HEADERS or "key" in name.lower():
             raise _wrong(

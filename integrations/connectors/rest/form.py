@@ -109,6 +109,15 @@ FIELDS = (
         only_with=_WITH_OAUTH,
     ),
     Field(
+        "token_params",
+        "More fields of the token request",
+        kind="json",
+        required=False,
+        help='Such as {"audience": "https://api.example.com"}.',
+        only_with=_WITH_OAUTH,
+        advanced=True,
+    ),
+    Field(
         "endpoints",
         "Endpoints",
         kind="json",

@@ -123,9 +123,7 @@ def read_ndjson(lines: Iterable[bytes]) -> Iterator[Any]:
 def read_csv(text: Iterable[str], delimiter: str) -> Iterator[dict[str, Any]]:
     """Rows as objects of texts; empty cells are None. Cells beyond the header are kept
     under "more"."""
-    reader = csv.DictReader(
-        text, delimiter=delimiter, restkey="more", strict=True
-    )
+    reader = csv.DictReader(text, delimiter=delimiter, restkey="more", strict=True)
     try:
         for row in reader:
             yield {name: None if cell == "" else cell for name, cell in row.items()}

@@ -29,8 +29,8 @@ def integration_of_rule(rule: Mapping[str, Any]) -> JsonDict:
     """The IntegrationConfiguration body that does what the rule says.
 
     Headers go to the credentials, since keys stand in them; they are sent to the
-    rule's own host only. sync_frequency: seconds. The objects become customers unless
-    the rule names another record_type. Raises ConfigError.
+    rule's own host only. sync_frequency: seconds, 0 = by hand. The objects become
+    customers unless the rule names another record_type. Raises ConfigError.
     """
     address = urlsplit(str(rule.get("endpoint_url") or ""))
     if address.scheme not in ("http", "https") or not address.netloc:
@@ -64,6 +64,6 @@ def integration_of_rule(rule: Mapping[str, Any]) -> JsonDict:
             "credential_type": "custom",
             "custom_fields": {"headers": dict(rule["headers"])},
         }
-    if rule.get("sync_frequency"):
+    if rule.get("sync_frequency") is not None:
         body["sync_config"]["sync_frequency"] = int(rule["sync_frequency"])
     return body

@@ -84,15 +84,7 @@ def signed(
 
 def headers_of(secrets: Mapping[str, Any]) -> dict[str, str]:
     """The connection's own headers (kept secret, since keys stand in them)."""
-    given = secrets.get("headers") or {}
-    if isinstance(given, str):
-        try:
-            given = msgspec.json.decode(given)
-        except msgspec.DecodeError as exc:
-            raise _bad_headers() from exc
-    if not isinstance(given, Mapping):
-        raise _bad_headers()
-    return {str(name): str(value) for name, value in given.items()}
+    return _texts(secrets, "headers", 'such as {"X-Tenant": "acme"}')
 
 
 def without_key(url: str, settings: Mapping[str, Any]) -> str:
@@ -117,6 +109,7 @@ def _keeper(
         token_url=str(values["token_url"]),
         scopes=tuple(str(values.get("scope") or "").split()),
         client_auth="basic" if values.get("client_auth") == "basic" else "body",
+        extra_token=_texts(values, "token_params", 'such as {"audience": "…"}'),
     )
     if token_store is None:
         token_store = MemoryTokenStore(
@@ -143,9 +136,18 @@ def _all(hooks: list[AuthHook]) -> AuthHook:
     return sign
 
 
-def _bad_headers() -> ConfigError:
-    return ConfigError(
-        'The headers must be an object, such as {"X-Tenant": "acme"}.',
+def _texts(values: Mapping[str, Any], name: str, example: str) -> dict[str, str]:
+    """A field that holds an object of texts, or its JSON."""
+    given = values.get(name) or {}
+    if isinstance(given, str):
+        try:
+            given = msgspec.json.decode(given)
+        except msgspec.DecodeError:
+            given = None
+    if isinstance(given, Mapping):
+        return {str(key): str(value) for key, value in given.items()}
+    raise ConfigError(
+        f"{name} must be an object, {example}.",
         code="invalid_settings",
-        fields={"headers": "not an object"},
+        fields={name: "not an object"},
     )

@@ -215,6 +215,54 @@ def test_client_credentials_are_granted_once_and_renewed_after_a_401() -> None:
     assert "scope=read%3Aall" in granted[0]
 
 
+def test_the_token_request_can_be_what_the_server_wants() -> None:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/token":
+            asked.append(request)
+            return httpx.Response(200, json={"access_token": "t1-12345"})
+        return httpx.Response(200, json=things(1, 1))
+
+    made = connector(
+        answer,
+        {},
+        auth_type="oauth2_client_credentials",
+        client_id="cid",
+        client_auth="basic",
+        token_url="https://id.example.com/token",
+        token_params='{"audience": "urn:api"}',
+        secrets={"client_secret": "cs-12345"},
+    )
+
+    assert ids(read(made)) == ["1"]
+    (request,) = asked
+    assert request.headers["authorization"] == "Basic Y2lkOmNzLTEyMzQ1"
+    assert dict(httpx.QueryParams(request.content.decode())) == {
+        "grant_type": "client_credentials",
+        "audience": "urn:api",
+    }
+
+
+@pytest.mark.parametrize("name", ["token_params", "headers"])
+def test_fields_that_are_no_objects_are_named(name: str) -> None:
+    secrets = {"client_secret": "cs-12345"}
+    made = connector(
+        by_page,
+        {},
+        auth_type="oauth2_client_credentials",
+        client_id="cid",
+        token_url="https://id.example.com/token",
+        secrets=secrets | ({name: "[1]"} if name == "headers" else {}),
+        **({} if name == "headers" else {name: "[1]"}),
+    )
+
+    with pytest.raises(ConfigError) as caught:
+        made.check()
+
+    assert caught.value.fields == {name: "not an object"}
+
+
 def test_missing_credentials_name_the_fields() -> None:
     made = connector(by_page, {}, auth_type="basic")
 
@@ -410,6 +458,37 @@ def test_a_rule_without_an_address_is_refused() -> None:
         integration_of_rule({"name": "x", "endpoint_url": "/customers"})
 
     assert "endpoint_url" in caught.value.fields
+
+
+def test_a_rule_can_wait_for_a_person_and_holds_no_password(
+    org: Organization,
+) -> None:
+    rule = {"rule_id": "by_hand", "name": "By hand", "sync_frequency": 0}
+    address = "https://api.external.example.com/customers"
+
+    made = registry.create(
+        org, integration_of_rule({**rule, "endpoint_url": address}), by="test"
+    )
+
+    assert made.sync_frequency == 0
+    with pytest.raises(ConfigError, match="stored openly"):
+        integration_of_rule({**rule, "endpoint_url": address.replace("//", "//a:b@")})
+
+
+@pytest.mark.parametrize("place", ["base_url", "token_url"])
+def test_addresses_with_a_password_are_refused(org: Organization, place: str) -> None:
+    body: dict[str, Any] = {
+        "provider_name": "rest",
+        "base_url": BASE,
+        "settings": {"endpoints": [{"name": "a", "endpoint_url": "/a"}]},
+    }
+    where = body if place == "base_url" else body["settings"]
+    where[place] = "https://ann:pw@api.example.com/"
+
+    with pytest.raises(ConfigError) as caught:
+        registry.create(org, body, by="test")
+
+    assert set(caught.value.fields) == {place}
 
 
 def dated(*stamps: str) -> list[dict[str, Any]]:
@@ -631,8 +710,20 @@ def test_check_tells_what_came() -> None:
     [
         ([], "at least one"),
         ("[{", "no valid JSON"),
-        ([{"name": "a"}], "endpoint_url"),
-        ([{"name": "a", "endpoint_url": "/a", "colour": 1}], "colour"),
+        ([{"name": "a"}], r"^Endpoint 1: endpoint_url is missing\.$"),
+        (
+            [{"name": "a", "endpoint_url": "/a"}, {"name": "b", "colour": 1}],
+            r"^Endpoint 2: colour is not known\.$",
+        ),
+        (
+            [{"name": "a", "endpoint_url": "/a", "pagination": {"size": 9}}],
+            r"^Endpoint 1: pagination\.size is not known\.$",
+        ),
+        (
+            [{"name": "a", "endpoint_url": "/a", "pagination": {"type": "book"}}],
+            r"^Endpoint 1, pagination\.type: Invalid enum value 'book'\.$",
+        ),
+        ([3], "^Endpoint 1: Expected `object`, got `int`"),
         ([{"name": "a", "endpoint_url": "/a", "record_type": "cow"}], "record_type"),
         (
             [{"name": "a", "endpoint_url": "/a", "pagination": {"type": "cursor"}}],
@@ -641,6 +732,10 @@ def test_check_tells_what_came() -> None:
         ([{"name": "a", "endpoint_url": "/a"}] * 2, "same name"),
         (
             [{"name": "a", "endpoint_url": "/a", "headers": {"Authorization": "k"}}],
+            "stored openly",
+        ),
+        (
+            [{"name": "a", "endpoint_url": "https://ann:pw@api.example.com/a"}],
             "stored openly",
         ),
     ],
