@@ -258,7 +258,8 @@ def _check_order(kind: str, values: dict[str, Any], now: datetime) -> Reject | N
             return Reject(
                 "wrong_order",
                 second,
-                f"{second} ({_show(values[second])}) is before "
+                f"{second} ({_show(values[second])}) is "
+                f"{'before' if isinstance(values[first], datetime) else 'below'} "
                 f"{first} ({_show(values[first])}).",
             )
     return None

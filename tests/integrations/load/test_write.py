@@ -30,6 +30,7 @@ from churnguard.records import (
     InvoiceRecord,
     ObjectRecord,
     SubscriptionRecord,
+    SurveyResponseRecord,
     TicketRecord,
 )
 from integrations import load
@@ -394,6 +395,28 @@ def test_what_cannot_be_used_is_kept_with_its_reason(
     assert [(e.index, e.code) for e in result.errors] == [(0, code)]
     assert counts(result) == {"inserted": 1, "quarantined": 1}
     assert Quarantine.objects.get().code == code
+
+
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        (
+            TicketRecord(external_id="x", opened_at=NOW, closed_at=NOW - timedelta(1)),
+            "closed_at (2026-02-28T12:00:00+00:00) is before "
+            "opened_at (2026-03-01T12:00:00+00:00).",
+        ),
+        (
+            SurveyResponseRecord(external_id="x", score=11.0, scale_max=10.0),
+            "scale_max (10.0) is below score (11.0).",
+        ),
+    ],
+)
+def test_times_are_before_and_numbers_below_each_other(
+    write: Write, record: Any, told: str
+) -> None:
+    (error,) = write(record, received_at=NOW).errors
+
+    assert error.detail == told
 
 
 def test_the_history_of_a_subscription_keeps_changes_only(write: Write) -> None:
