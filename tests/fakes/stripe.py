@@ -1,6 +1,8 @@
-"""Stripe's API as of 2026-10-28: lists newest first, `starting_after`, events, errors.
+"""Stripe's API as of 2026-10-28: lists newest first, `starting_after`, events of 30
+days, expansion at most 4 levels deep, errors.
 
-Restricted keys may lack scopes: `refuse("/v1/disputes")`.
+Objects may be stored with everything in them: what a request does not expand is shown
+as an id, or not at all. Restricted keys may lack scopes: `refuse("/v1/disputes")`.
 """
 
 from __future__ import annotations
@@ -27,6 +29,31 @@ COLLECTIONS = (
     "balance_transactions",
     "events",
 )
+_PERMISSIONS = {
+    "/v1/balance_transactions": "rak_balance_transaction_source_read",
+    "/v1/prices": "rak_plan_read",
+    "/v1/refunds": "rak_charge_read",
+    "/v1/subscription_items": "rak_subscription_read",
+}
+_REFERENCES = {
+    "charge": ("customer", "payment_intent"),
+    "discount.source": ("coupon",),
+    "dispute": ("charge", "payment_intent"),
+    "invoice": ("customer", "discounts"),
+    "payment_intent": ("customer", "latest_charge"),
+    "price": ("product",),
+    "refund": ("charge", "payment_intent"),
+    "subscription": ("customer", "discounts"),
+    "subscription_item": ("discounts",),
+}
+"""Kind of object -> its fields that are ids until they are expanded."""
+_LEFT_OUT = {
+    "coupon": ("applies_to", "currency_options"),
+    "invoice": ("payments",),
+    "price": ("currency_options", "tiers"),
+}
+"""Kind of object -> its fields that are absent until they are expanded."""
+_KEPT_S = 30 * 86_400
 _RANGE = re.compile(r"created\[(gte|gt|lte|lt)\]$")
 _HOLDS = {
     "gte": lambda at, limit: at >= limit,
@@ -153,13 +180,13 @@ class StripeFake(FakeProvider):
             return self.unauthorized()
         if request.headers.get("stripe-version") != VERSION:
             return _error(400, "Invalid Stripe API version")
-        if any(request.path.startswith(path) for path in self.refused):
-            return _error(
-                403,
-                "The provided key does not have the required permissions for this "
-                "endpoint.",
-                code="more_permissions_required",
-            )
+        try:
+            return self._answer(request)
+        except _RefusedError as refusal:
+            return _error(400 if refusal.param else 403, str(refusal), refusal.param)
+
+    def _answer(self, request: Request) -> Response:
+        self._check_permission(request.path)
         if request.path in self.tables:
             return self._list(request, list(self.tables[request.path].values()))
         nested = self._nested(request)
@@ -168,8 +195,57 @@ class StripeFake(FakeProvider):
         path, _, name = request.path.rpartition("/")
         raw = self.tables.get(path, {}).get(name) or self.deleted.get(name)
         if raw is None:
-            return _error(404, f"No such object: '{name}'", code="resource_missing")
-        return Response(200, _shown(raw), _headers())
+            return _error(
+                404, f"No such object: '{name}'", "id", code="resource_missing"
+            )
+        wanted = _expansions(request)
+        return Response(200, self._shown(raw, wanted), _headers())
+
+    def _check_permission(self, path: str) -> None:
+        if not any(path.startswith(each) for each in self.refused):
+            return
+        thing = re.sub(r"^/v1/(\w+?)s?(/.*)?$", r"rak_\1_read", path)
+        known = [name for start, name in _PERMISSIONS.items() if path.startswith(start)]
+        raise _RefusedError(
+            "The provided key 'rk_test_****cret' does not have the required "
+            "permissions for this endpoint on account 'acct_1'. Having the "
+            f"'{known[0] if known else thing}' permission would allow this request to "
+            "continue."
+        )
+
+    def _shown(self, value: Any, wanted: dict[str, Any], kind: str = "") -> Any:
+        """An answer's part with what is expanded in it; kind: of a part without
+        `object`, "<kind around it>.<its name>"."""
+        if isinstance(value, list):
+            return [self._shown(each, wanted, kind) for each in value]
+        if not isinstance(value, dict):
+            return value
+        named = value.get("object")
+        kind = named if isinstance(named, str) else kind
+        shown = {}
+        for name, part in value.items():
+            inner = f"{kind}.{name}"
+            if name in _REFERENCES.get(kind, ()):
+                if name in wanted:
+                    part = self._shown(self._found(name, part), wanted[name], inner)
+                else:
+                    part = _as_ids(part)
+            elif name == "_all" or (
+                name in _LEFT_OUT.get(kind, ()) and name not in wanted
+            ):
+                continue
+            else:
+                part = self._shown(part, wanted.get(name, {}), inner)
+            shown[name] = part
+        return shown
+
+    def _found(self, name: str, part: Any) -> Any:
+        """The object an id stands for, where the account has it."""
+        path = {"latest_charge": "/v1/charges"}.get(name, f"/v1/{name}s")
+        self._check_permission(path)
+        if isinstance(part, str):
+            return self.tables.get(path, {}).get(part) or self.deleted.get(part) or part
+        return part
 
     def _nested(self, request: Request) -> list[dict[str, Any]] | None:
         """Rows of a list inside an object: all of those kept under its "_all"."""
@@ -185,7 +261,10 @@ class StripeFake(FakeProvider):
         self, request: Request, rows: list[dict[str, Any]], *, is_sorted: bool = False
     ) -> Response:
         query = request.query
+        wanted = _expansions(request).get("data", {})
         if not is_sorted:
+            if request.path == "/v1/events":
+                rows = [row for row in rows if row["created"] > self.now - _KEPT_S]
             rows.sort(key=lambda r: (-r["created"], -self.order[r["id"]]))
             rows = [row for row in rows if _matches(row, request)]
         start = query.get("starting_after")
@@ -193,20 +272,20 @@ class StripeFake(FakeProvider):
             places = [n for n, row in enumerate(rows) if row["id"] == start]
             if not places:
                 return _error(
-                    404,
+                    400,
                     f"No such object: '{start}'",
+                    "starting_after",
                     code="resource_missing",
-                    param="starting_after",
                 )
             rows = rows[places[0] + 1 :]
         limit = int(query.get("limit", 10))
         if not 1 <= limit <= 100:
-            return _error(400, "Invalid integer", param="limit")
+            return _error(400, "Invalid integer", "limit")
         body = {
             "object": "list",
             "url": request.path,
             "has_more": self.stuck or len(rows) > limit,
-            "data": [_shown(row) for row in rows[:limit]],
+            "data": [self._shown(row, wanted) for row in rows[:limit]],
         }
         return Response(200, body, _headers())
 
@@ -219,9 +298,10 @@ def _matches(row: dict[str, Any], request: Request) -> bool:
         found = _RANGE.match(name)
         if found and not _HOLDS[found[1]](row["created"], int(text)):
             return False
-    payer = request.query.get("customer")
-    if payer and row.get("customer") != payer:
-        return False
+    for name in ("customer", "payment_intent"):
+        given = request.query.get(name)
+        if given and _as_ids(row.get(name)) != given:
+            return False
     if row["object"] == "subscription":
         wanted = request.query.get("status")
         return wanted == "all" or row["status"] not in (
@@ -231,21 +311,47 @@ def _matches(row: dict[str, Any], request: Request) -> bool:
     return True
 
 
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: {k: v for k, v in value.items() if k != "_all"}
-        if isinstance(value, dict)
-        else value
-        for name, value in row.items()
-    }
+def _expansions(request: Request) -> dict[str, Any]:
+    """The tree of what is to be expanded."""
+    tree: dict[str, Any] = {}
+    known = {n for names in (*_REFERENCES.values(), *_LEFT_OUT.values()) for n in names}
+    for param, text in request.query.items():
+        if not re.fullmatch(r"expand\[\d*\]", param):
+            continue
+        parts = text.split(".")
+        if len(parts) > 4:
+            raise _RefusedError(
+                f"You cannot expand more than 4 levels of a property. Property: {text}",
+                param,
+            )
+        if parts[-1] not in known:
+            raise _RefusedError(f"This property cannot be expanded ({text}).", param)
+        branch = tree
+        for part in parts:
+            branch = branch.setdefault(part, {})
+    return tree
+
+
+def _as_ids(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_as_ids(each) for each in part]
+    return part["id"] if isinstance(part, dict) else part
+
+
+class _RefusedError(Exception):
+    """Of a request; param "" = for want of a permission."""
+
+    def __init__(self, message: str, param: str = "") -> None:
+        super().__init__(message)
+        self.param = param
 
 
 def _error(
     status: int,
     message: str,
+    param: str = "",
     *,
     code: str = "",
-    param: str = "",
     headers: dict[str, str] | None = None,
 ) -> Response:
     error: dict[str, Any] = {"type": "invalid_request_error", "message": message}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from churnguard.errors import ConfigError
 from integrations.connectors.base import JsonDict
 from integrations.connectors.stripe.kinds import KINDS, Kind
 from integrations.connectors.stripe.mrr import coupon_of
+from integrations.connectors.stripe.records import reference
 from integrations.http import Call, Client, RefusedError, bearer
 from integrations.limits import per_second
 from integrations.pagination import LoopGuard
@@ -23,11 +25,21 @@ MOST = 100
 """Largest page of every list."""
 # The SDK also sends what machine and packages it runs on; that is nobody's business.
 _SENT_HEADERS = frozenset({"stripe-version", "stripe-account"})
-_OTHER_SCOPES = {
+OTHER_SCOPES = {
     "/v1/events": "Events",
     "/v1/coupons": "Coupons",
     "/v1/subscription_items": "Subscriptions",
 }
+"""What is read without being a stream."""
+# What Stripe calls the permissions whose resource has another name in its dashboard.
+_PERMISSIONS = {
+    "balance_transaction_source": "Balance transaction sources",
+    "charge": "Charges and Refunds",
+    "payment_intent": "PaymentIntents",
+    "plan": "Prices",
+}
+_NEEDED = re.compile(r"'rak_(\w+)_read'")
+_MOST_REMEMBERED = 5000
 # Fit to act for the payer or to open the invoice; nothing here needs them.
 _KEYS_IN_OBJECTS = ("client_secret", "confirmation_secret")
 
@@ -89,7 +101,8 @@ class Account:
             max_network_retries=0,
             http_client=DoorTransport(door),
         )
-        self._found: dict[str, JsonDict | None] = {}
+        self._found: dict[tuple[str, ...], JsonDict | None] = {}
+        self._may_see_charges = True
 
     def get(self, path: str, **params: Any) -> JsonDict:
         """The decoded answer of a GET; lists and nested parameters as the SDK encodes
@@ -132,6 +145,7 @@ class Account:
         if kind.stream == "invoices":
             self._fill(raw, "lines", f"{kind.path}/{raw.get('id')}/lines")
             self._price_lines(raw)
+            self._add_failure(raw)
         elif kind.stream == "subscriptions":
             self._fill(
                 raw, "items", "/v1/subscription_items", subscription=raw.get("id")
@@ -161,23 +175,57 @@ class Account:
                 if found is not None:
                     details["price"] = _kept(found, ("id", "object", "recurring"))
 
+    def _add_failure(self, raw: JsonDict) -> None:
+        """Put the last charge that failed into an invoice with failed attempts: only
+        charges say when they failed."""
+        failed = int(raw.get("attempt_count") or 0) - (raw.get("status") == "paid")
+        payments = (raw.get("payments") or {}).get("data") or []
+        if failed < 1 or not self._may_see_charges:
+            return
+        names = {
+            reference(each.get("payment") or {}, "payment_intent") for each in payments
+        }
+        try:
+            charges = [
+                charge
+                for name in sorted(filter(None, names))
+                for charge in self.every("/v1/charges", payment_intent=name)
+                if charge.get("status") == "failed"
+            ]
+        except RefusedError as refusal:
+            if refusal.status != 403:
+                raise
+            self._may_see_charges = False
+            return
+        if charges:
+            last = max(charges, key=lambda charge: int(charge["created"]))
+            raw["last_failed_charge"] = _kept(last, ("id", "created", "failure_code"))
+
     def _price_items(self, raw: JsonDict) -> None:
         customer = raw.get("customer")
         discounts = list(raw.get("discounts") or [])
         if isinstance(customer, dict):
             raw["customer"] = _kept(customer, ("id", "object", "discount", "deleted"))
             discounts.append(raw["customer"].get("discount"))
+        currency = str(raw.get("currency") or "")
         for item in (raw.get("items") or {}).get("data") or []:
             discounts += item.get("discounts") or []
             price = item.get("price")
             if isinstance(price, dict):
-                self._expand_price(price)
-        self._expand_coupons(discounts)
+                self._expand_price(price, currency)
+        self._expand_coupons(raw, discounts)
 
-    def _expand_price(self, price: JsonDict) -> None:
-        if price.get("billing_scheme") == "tiered" and "tiers" not in price:
-            found = self._remembered(f"/v1/prices/{price['id']}", ("tiers",))
-            price["tiers"] = (found or {}).get("tiers")
+    def _expand_price(self, price: JsonDict, currency: str) -> None:
+        """Tiers, the amounts in `currency` if that is not the price's own, and the
+        product's name."""
+        is_foreign = price.get("currency") not in (None, currency)
+        lacks_tiers = price.get("billing_scheme") == "tiered" and "tiers" not in price
+        if lacks_tiers or (is_foreign and "currency_options" not in price):
+            path = f"/v1/prices/{price['id']}"
+            whole = self._remembered(path, "tiers", "currency_options") or {}
+            price["tiers"] = whole.get("tiers")
+            options = whole.get("currency_options") or {}
+            price["currency_options"] = _kept(options, (currency,))
         product = price.get("product")
         if isinstance(product, str):
             found = self._readable(f"/v1/products/{product}")
@@ -188,14 +236,14 @@ class Account:
         """The object; None also where the key may not read it, since a name is not
         worth a failed sync."""
         try:
-            return self._remembered(path, ())
+            return self._remembered(path)
         except RefusedError as refusal:
             if refusal.status != 403:
                 raise
-            self._found[path] = None
+            self._found[(path,)] = None
             return None
 
-    def _expand_coupons(self, discounts: Iterable[Any]) -> None:
+    def _expand_coupons(self, raw: JsonDict, discounts: Iterable[Any]) -> None:
         for discount in discounts:
             coupon = coupon_of(discount)
             # `applies_to` comes only when asked for.
@@ -203,28 +251,64 @@ class Account:
             if coupon is None or is_whole:
                 continue
             name = coupon["id"] if isinstance(coupon, dict) else coupon
-            found = self._remembered(f"/v1/coupons/{name}", ("applies_to",))
-            # A deleted coupon still lowers what it was redeemed for.
-            whole = found if found is not None else coupon
-            discount["source"] = {**(discount.get("source") or {}), "coupon": whole}
+            whole = self._remembered(
+                f"/v1/coupons/{name}", "applies_to", "currency_options"
+            )
+            if whole is None:
+                # A deleted coupon still lowers what it was redeemed for.
+                whole = (
+                    coupon if isinstance(coupon, dict) else self._redeemed(raw, name)
+                )
+            source = discount.get("source") or {}
+            discount["source"] = {**source, "coupon": whole or coupon}
 
-    def _remembered(self, path: str, expand: tuple[str, ...]) -> JsonDict | None:
-        if path not in self._found:
+    def _redeemed(self, raw: JsonDict, coupon: str) -> JsonDict | None:
+        """A deleted coupon as the discounts of the items, or else the customer's, still
+        show it."""
+        path, into = "/v1/subscription_items", "source.coupon"
+        expand = [f"data.discounts.{into}"]
+        rows = self.every(path, subscription=raw["id"], expand=expand)
+        found = _named(coupon, [d for row in rows for d in row.get("discounts") or []])
+        payer = reference(raw, "customer")
+        if found is None and payer is not None:
+            expand = [f"discount.{into}"]
+            shown = self.get_or_none(f"/v1/customers/{payer}", expand=expand) or {}
+            found = _named(coupon, [shown.get("discount")])
+        return found
+
+    def _remembered(self, path: str, *expand: str) -> JsonDict | None:
+        key = (path, *expand)
+        if key not in self._found:
+            if len(self._found) >= _MOST_REMEMBERED:
+                # Prices made for one invoice each are as many as the invoices.
+                self._found.clear()
             options = {"expand": list(expand)} if expand else {}
-            self._found[path] = self.get_or_none(path, **options)
-        return self._found[path]
+            self._found[key] = self.get_or_none(path, **options)
+        return self._found[key]
 
 
 def missing_scope(refusal: RefusedError) -> ConfigError:
     """What to do about a key that may not read something."""
-    path = urlsplit(refusal.reply.url).path
-    scopes = {kind.path: kind.scope for kind in KINDS.values()} | _OTHER_SCOPES
-    scope = next((scopes[known] for known in scopes if known in path), path)
+    scopes = {kind.path: kind.scope for kind in KINDS.values()} | OTHER_SCOPES
+    # What is expanded may need a permission of its own; Stripe names it.
+    named = _NEEDED.search(refusal.reply.text)
+    if named is not None:
+        path = f"/v1/{named[1]}s"
+        scope = _PERMISSIONS.get(named[1]) or scopes.get(path, named[1])
+    else:
+        path = urlsplit(refusal.reply.url).path
+        scope = next((scopes[known] for known in scopes if known in path), path)
     return ConfigError(
         f"The key may not read {scope}. In the Stripe dashboard under Developers, API "
         f"keys, give the restricted key Read on “{scope}”, or leave the stream out.",
         code="permission_denied",
     )
+
+
+def _named(coupon: str, discounts: Iterable[Any]) -> JsonDict | None:
+    """The coupon of that id, where one of the discounts holds it whole."""
+    coupons = [each for each in map(coupon_of, discounts) if isinstance(each, dict)]
+    return next((each for each in coupons if each["id"] == coupon), None)
 
 
 def _kept(raw: JsonDict, names: tuple[str, ...]) -> JsonDict:

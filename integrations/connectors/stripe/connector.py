@@ -35,6 +35,7 @@ from integrations.connectors.stripe.account import (
     API,
     API_VERSION,
     MOST,
+    OTHER_SCOPES,
     Account,
     missing_scope,
 )
@@ -55,8 +56,8 @@ class StripeConnector(Connector):
     prepare: ClassVar[str] = (
         "In the Stripe dashboard open Developers, API keys, Create restricted key. "
         "Give Read on Customers, Products, Prices, Coupons, Subscriptions, Invoices, "
-        "Charges and Refunds, PaymentIntents, Disputes, Balance transactions and "
-        "Events, and copy the key (rk_live_… or rk_test_…)."
+        "Charges and Refunds, PaymentIntents, Disputes, Balance transaction sources "
+        "and Events, and copy the key (rk_live_… or rk_test_…)."
     )
     docs: ClassVar[str] = "docs/connectors/stripe.md"
     auth: ClassVar[tuple[str, ...]] = ("api_key",)
@@ -108,19 +109,21 @@ class StripeConnector(Connector):
     )
 
     def check(self) -> str:
-        """Try every kind with the key, and name those it may not read."""
+        """Try everything that is read with the key, and name what it may not read."""
         mode = "live" if self._is_live else "test"
+        lists = {kind.path: kind.label for kind in KINDS.values()}
+        lists |= {path: OTHER_SCOPES[path] for path in ("/v1/coupons", "/v1/events")}
         missing: list[str] = []
         refused: RefusedError | None = None
-        for kind in KINDS.values():
+        for path, label in lists.items():
             try:
-                self._account.get(kind.path, limit=1)
+                self._account.get(path, limit=1)
             except RefusedError as refusal:
                 if refusal.status != 403:
                     raise
                 refused = refusal
-                missing.append(kind.label.lower())
-        if refused is not None and len(missing) == len(KINDS):
+                missing.append(label.lower())
+        if refused is not None and len(missing) == len(lists):
             raise missing_scope(refused)
         whose = self.settings.get("stripe_account")
         told = f"Connected to Stripe in {mode} mode{f' ({whose})' if whose else ''}"

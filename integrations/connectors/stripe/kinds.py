@@ -94,7 +94,7 @@ KINDS: dict[str, Kind] = {
             record_type="object",
             scope="Prices",
             deletes="full",
-            expand=("tiers",),
+            expand=("tiers", "currency_options"),
             events=_events("price", "created", "updated", "deleted"),
         ),
         Kind(
@@ -129,6 +129,7 @@ KINDS: dict[str, Kind] = {
             record_type="invoice",
             scope="Invoices",
             deletes="full",
+            expand=("payments",),
             events=_events(
                 "invoice",
                 "created",
@@ -137,6 +138,7 @@ KINDS: dict[str, Kind] = {
                 "finalization_failed",
                 "marked_uncollectible",
                 "overdue",
+                "overpaid",
                 "paid",
                 "payment_action_required",
                 "payment_failed",
@@ -145,8 +147,10 @@ KINDS: dict[str, Kind] = {
                 "updated",
                 "voided",
             )
-            + _events("credit_note", "created", "updated", "voided"),
-            related={"credit_note": "invoice"},
+            + _events("credit_note", "created", "updated", "voided")
+            # A part of the amount was paid.
+            + _events("invoice_payment", "paid"),
+            related={"credit_note": "invoice", "invoice_payment": "invoice"},
         ),
         Kind(
             stream="charges",
@@ -216,7 +220,7 @@ KINDS: dict[str, Kind] = {
             path="/v1/balance_transactions",
             object="balance_transaction",
             record_type="object",
-            scope="Balance transactions",
+            scope="Balance transaction sources",
             # No events; pending ones become available within days.
             lookback_s=7 * 86_400,
             is_default=False,

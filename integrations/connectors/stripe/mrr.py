@@ -30,7 +30,7 @@ _MONTHS = {
     "year": Fraction(12),
 }
 # Where Stripe's minor unit is not that of ISO 4217 (docs.stripe.com/currencies).
-_STRIPE_DECIMALS = {"ISK": 2, "MGA": 0}
+_STRIPE_DECIMALS = {"ISK": 2, "MGA": 0, "UGX": 2}
 
 
 @dataclass(slots=True)
@@ -46,11 +46,12 @@ def mrr_minor(
     subscription: Raw, *, as_of: datetime, discounts: Policy = "all"
 ) -> int | None:
     """MRR in minor units of the subscription's currency; 0 where it does not count,
-    None where an amount is unknown (a tiered price without its tiers).
+    None where an amount is unknown (a tiered price without its tiers, a price without
+    an amount in that currency).
 
-    subscription: with discounts, coupons and tiers expanded. as_of: decides which
-    discounts are still in force. discounts: all in force, those for ever only, none
-    (coupons for one invoice never count).
+    subscription: with discounts, coupons, tiers and currency options expanded. as_of:
+    decides which discounts are still in force. discounts: all in force, those for ever
+    only, none (coupons for one invoice never count).
     """
     paused = subscription.get("pause_collection") or {}
     if subscription.get("status") not in COUNTED:
@@ -60,7 +61,7 @@ def mrr_minor(
     currency = str(subscription.get("currency") or "").lower()
     shares = []
     for item in (subscription.get("items") or {}).get("data") or []:
-        amount = item_amount(item)
+        amount = item_amount(item, currency)
         if amount is None:
             return None
         if amount[0]:
@@ -75,15 +76,18 @@ def mrr_minor(
     return in_iso_minor(total, currency)
 
 
-def item_amount(item: Raw) -> tuple[Fraction, Fraction] | None:
-    """(amount of one period, months of the period) of an item; amount 0 for one-off
-    and metered prices, None for a tiered price whose tiers are not there."""
+def item_amount(item: Raw, currency: str) -> tuple[Fraction, Fraction] | None:
+    """(amount of one period, months of the period) of an item in a currency; amount 0
+    for one-off and metered prices, None where tiers or currency are not there."""
     price = item.get("price") or {}
     recurring = price.get("recurring") or {}
     unit = _MONTHS.get(str(recurring.get("interval")))
     if unit is None or recurring.get("usage_type") == "metered":
         return Fraction(0), Fraction(1)
     months = unit * int(recurring.get("interval_count") or 1)
+    price = _in_currency(price, currency)
+    if price is None:
+        return None
     quantity = _units(item.get("quantity"), price.get("transform_quantity"))
     if price.get("billing_scheme") != "tiered":
         return quantity * _price(price, "unit_amount"), months
@@ -103,6 +107,15 @@ def in_iso_minor(amount: Fraction | int, currency: str) -> int:
     exact = Fraction(amount) * Fraction(10) ** (ours - theirs)
     sign = -1 if exact < 0 else 1
     return sign * math.floor(abs(exact) + Fraction(1, 2))
+
+
+def _in_currency(price: Raw, currency: str) -> Raw | None:
+    """A price of several currencies shows the amounts of its own one; those of the
+    others stand in its options."""
+    if str(price.get("currency") or currency).lower() == currency:
+        return price
+    option = (price.get("currency_options") or {}).get(currency)
+    return None if option is None else {**price, "tiers": None, **option}
 
 
 def _units(quantity: Any, transform: Raw | None) -> Fraction:

@@ -47,7 +47,9 @@ def customer(raw: JsonDict) -> CustomerRecord:
     address = raw.get("address") or {}
     return CustomerRecord(
         external_id=_id(raw),
-        name=text(raw, "name") or text(raw, "business_name"),
+        name=text(raw, "name")
+        or text(raw, "business_name")
+        or text(raw, "individual_name"),
         email=text(raw, "email"),
         phone=text(raw, "phone"),
         country=text(address, "country"),
@@ -123,7 +125,8 @@ def subscription(
 def invoice(raw: JsonDict) -> InvoiceRecord:
     """An invoice with its lines (net of discounts, without tax).
 
-    due_at of an invoice charged automatically is the moment it was finalized.
+    due_at of an invoice charged automatically is the moment it was finalized;
+    last_failed_charge is put into it by the account.
     """
     currency = _currency(raw)
     moments = raw.get("status_transitions") or {}
@@ -149,6 +152,7 @@ def invoice(raw: JsonDict) -> InvoiceRecord:
         due_at=due_at,
         paid_at=moment(moments, "paid_at"),
         failed_attempts=max(0, attempts - 1) if status == "paid" else attempts,
+        last_failed_at=moment(raw.get("last_failed_charge") or {}, "created"),
         lines=[_line(line) for line in lines],
         deleted=bool(raw.get("deleted")),
         custom=_custom(raw, billing_reason=text(raw, "billing_reason")),

@@ -14,10 +14,11 @@ from churnguard.errors import AuthenticationError, ConfigError, RecordError
 from churnguard.records import CustomerRecord, ObjectRecord
 from integrations import quality
 from integrations.connectors.base import Page, ReadRequest
-from integrations.connectors.stripe.account import API_VERSION
+from integrations.connectors.stripe.account import API_VERSION, Account
 from integrations.connectors.stripe.connector import StripeConnector
 from integrations.connectors.stripe.kinds import KINDS
 from integrations.http import Client
+from integrations.limits import Limiter
 from integrations.netguard import Guard
 from tests import openapi
 from tests.fakes.server import FakeServer
@@ -167,6 +168,94 @@ def test_a_deleted_coupon_still_lowers_what_it_was_redeemed_for(shop: Shop) -> N
     assert shop.first("subscriptions").mrr_minor == round((10_000 + 7002) * 0.8)
 
 
+@pytest.mark.parametrize("place", ["item", "customer"])
+def test_a_deleted_coupon_is_found_where_it_was_redeemed(
+    shop: Shop, place: str
+) -> None:
+    put_subscription(shop, discounts=[])
+    raw = shop.fake.tables["/v1/subscriptions"]["sub_North01"]
+    del shop.fake.tables["/v1/coupons"]["LOYAL20"]
+    discount = payload("subscription")["discounts"][0]
+    whole = payload("coupon")
+    held = discount | {"source": {"type": "coupon", "coupon": whole}}
+    if place == "item":
+        raw["items"]["data"][0]["discounts"] = [held]
+        expected = 8000 + 7002
+    else:
+        raw["customer"]["discount"] = held
+        shop.fake.put("/v1/customers", payload("customer") | {"discount": held})
+        expected = round((10_000 + 7002) * 0.8)
+    raw["items"]["_all"] = raw["items"]["data"]
+
+    assert shop.first("subscriptions").mrr_minor == expected
+
+
+def test_a_subscription_in_another_currency_than_its_price(shop: Shop) -> None:
+    put_subscription(shop, currency="gbp", discounts=[])
+    raw = shop.fake.tables["/v1/subscriptions"]["sub_North01"]
+    raw["items"]["data"] = raw["items"]["data"][:1]
+    price = raw["items"]["data"][0]["price"]
+    option = {"unit_amount": 2100, "unit_amount_decimal": "2100"}
+    shop.fake.put(
+        "/v1/prices",
+        {**price, "currency_options": {"gbp": option, "usd": {"unit_amount": 2700}}},
+    )
+
+    record = shop.first("subscriptions")
+
+    assert (record.mrr_minor, record.currency) == (4 * 2100, "GBP")
+    assert record.raw["items"]["data"][0]["price"]["currency_options"] == {
+        "gbp": option
+    }
+
+
+def test_a_coupons_amount_in_another_currency(shop: Shop) -> None:
+    put_subscription(shop)
+    shop.fake.put(
+        "/v1/coupons",
+        payload("coupon")
+        | {
+            "percent_off": None,
+            "amount_off": 1000,
+            "currency": "usd",
+            "currency_options": {"eur": {"amount_off": 900}},
+            "applies_to": {"products": []},
+        },
+    )
+
+    assert shop.first("subscriptions").mrr_minor == 10_000 + 7002 - 900
+
+
+def test_what_a_price_told_about_a_line_is_not_all_a_subscription_asks(
+    shop: Shop,
+) -> None:
+    put_subscription(shop)
+    invoice = payload("invoice")
+    line = invoice["lines"]["data"][0]
+    line["pricing"]["price_details"]["price"] = "price_Tiered"
+    shop.fake.put("/v1/invoices", invoice)
+    connector = shop.connector()
+    request = ReadRequest(mode="full")
+
+    list(connector.read(KINDS["invoices"].as_stream, request))
+    (page,) = connector.read(KINDS["subscriptions"].as_stream, request)
+
+    assert page.records[0].mrr_minor == 8000 + 7002
+
+
+def test_few_prices_are_remembered_at_a_time(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("integrations.connectors.stripe.account._MOST_REMEMBERED", 2)
+    put_subscription(shop)
+
+    connector = shop.connector()
+    (page,) = connector.read(KINDS["subscriptions"].as_stream, ReadRequest(mode="full"))
+
+    assert page.records[0].mrr_minor == 8000 + 7002
+    assert len(connector._account._found) <= 2
+
+
 def test_a_canceled_subscription_is_listed_and_has_ended(shop: Shop) -> None:
     put_subscription(
         shop, status="canceled", ended_at=1768003200, cancel_at_period_end=False
@@ -266,6 +355,83 @@ def test_the_price_of_a_line_says_that_it_is_metered(shop: Shop) -> None:
         details.get("price") == "price_Pro" for details in priced
     ]
     assert record.lines[0]["usage"] is True
+
+
+PAYMENTS = {
+    "object": "list",
+    "data": [
+        {
+            "id": "inpay_1",
+            "object": "invoice_payment",
+            "amount_requested": 9680,
+            "invoice": "in_North01",
+            "payment": {"type": "payment_intent", "payment_intent": "pi_1"},
+            "status": "paid",
+        }
+    ],
+    "has_more": False,
+    "url": "/v1/invoice_payments",
+}
+
+
+def put_charges(shop: Shop) -> None:
+    """Two failed attempts at a payment, one that worked, and somebody else's."""
+    attempts = [
+        ("ch_1", "failed", 1767272400, "pi_1"),
+        ("ch_2", "failed", 1767445200, "pi_1"),
+        ("ch_3", "succeeded", 1767531600, "pi_1"),
+        ("ch_4", "failed", 1767600000, "pi_2"),
+    ]
+    for name, status, created, intent in attempts:
+        shop.fake.put(
+            "/v1/charges",
+            {
+                "id": name,
+                "object": "charge",
+                "amount": 9680,
+                "created": created,
+                "currency": "eur",
+                "customer": "cus_North01",
+                "failure_code": "card_declined" if status == "failed" else None,
+                "payment_intent": intent,
+                "status": status,
+            },
+        )
+
+
+def test_an_invoice_says_when_its_payment_failed_last(shop: Shop) -> None:
+    put_charges(shop)
+    shop.fake.put("/v1/invoices", payload("invoice") | {"payments": PAYMENTS})
+
+    record = shop.first("invoices")
+
+    assert record.last_failed_at == datetime.fromtimestamp(1767445200, UTC)
+    assert record.raw["last_failed_charge"]["failure_code"] == "card_declined"
+    assert record.raw["payments"] == PAYMENTS
+    assert len(shop.asked("/v1/charges")) == 1
+
+
+def test_charges_are_asked_for_only_where_a_payment_failed(shop: Shop) -> None:
+    put_charges(shop)
+    paid_at_once = {"payments": PAYMENTS, "attempt_count": 1}
+    shop.fake.put("/v1/invoices", payload("invoice") | paid_at_once)
+
+    assert shop.first("invoices").last_failed_at is None
+    assert shop.asked("/v1/charges") == []
+
+
+def test_invoices_are_read_without_the_right_to_see_charges(shop: Shop) -> None:
+    shop.fake.refuse("/v1/charges")
+    for number in range(3):
+        raw = payload("invoice") | {"id": f"in_{number}", "payments": PAYMENTS}
+        shop.fake.put("/v1/invoices", raw)
+
+    (page,) = shop.read("invoices", batch_size=50)
+
+    assert [(r.failed_attempts, r.last_failed_at) for r in page.records] == [
+        (2, None)
+    ] * 3
+    assert len(shop.asked("/v1/charges")) == 1
 
 
 def test_lines_beyond_the_first_page_are_fetched(shop: Shop) -> None:
@@ -423,6 +589,15 @@ def test_a_draft_invoice_that_is_gone_is_reported(shop: Shop) -> None:
     assert [i for page in pages for i in page.deleted_ids] == ["in_North01"]
 
 
+def test_a_part_payment_changes_its_invoice(shop: Shop) -> None:
+    shop.fake.put("/v1/invoices", payload("invoice"), "invoice.created")
+    cursor = shop.read("invoices")[-1].cursor
+    shop.fake.tick()
+    shop.fake.emit("invoice_payment.paid", PAYMENTS["data"][0])
+
+    assert ids(shop.read("invoices", cursor=cursor)) == ["in_North01"]
+
+
 def test_a_customers_discount_changes_its_subscriptions(shop: Shop) -> None:
     put_subscription(shop)
     shop.fake.emit("product.created", payload("product"))
@@ -486,9 +661,11 @@ def test_pages_are_never_larger_than_stripe_allows(shop: Shop) -> None:
 def test_check_names_what_the_key_may_not_read(shop: Shop) -> None:
     shop.fake.refuse("/v1/disputes")
     shop.fake.refuse("/v1/refunds")
+    shop.fake.refuse("/v1/events")
 
     assert shop.connector().check() == (
-        "Connected to Stripe in test mode; the key may not read refunds, disputes."
+        "Connected to Stripe in test mode; the key may not read refunds, disputes, "
+        "events."
     )
 
 
@@ -511,6 +688,59 @@ def test_a_missing_permission_is_named(shop: Shop, path: str, scope: str) -> Non
         shop.read("customers")
 
     assert caught.value.code == "permission_denied"
+
+
+def test_a_permission_that_only_what_is_expanded_needs_is_named(shop: Shop) -> None:
+    put_subscription(shop)
+    shop.fake.put("/v1/disputes", payload("dispute"))
+    shop.fake.refuse("/v1/customers")
+    shop.fake.refuse("/v1/charges")
+
+    with pytest.raises(ConfigError, match="Read on “Customers”"):
+        shop.read("subscriptions")
+    with pytest.raises(ConfigError, match="Read on “Charges and Refunds”"):
+        shop.read("disputes")
+
+
+@pytest.mark.parametrize(
+    ("path", "stream", "scope"),
+    [
+        ("/v1/prices", "prices", "Prices"),
+        ("/v1/payment_intents", "payment_intents", "PaymentIntents"),
+        (
+            "/v1/balance_transactions",
+            "balance_transactions",
+            "Balance transaction sources",
+        ),
+        ("/v1/coupons", "subscriptions", "Coupons"),
+    ],
+)
+def test_permissions_have_the_names_of_the_dashboard(
+    shop: Shop, path: str, stream: str, scope: str
+) -> None:
+    put_subscription(shop)
+    shop.fake.refuse(path)
+
+    with pytest.raises(ConfigError, match=f"Read on “{scope}”"):
+        shop.read(stream)
+
+
+def test_calls_keep_to_fifteen_a_second_and_four_at_once() -> None:
+    made = []
+
+    def make_budget(key: str, windows: Any, **options: Any) -> Limiter:
+        limits = [(window.limit, window.seconds) for window in windows]
+        made.append((key, limits, options))
+        return Limiter(key, windows, **options)
+
+    client = Client(adapter="stripe", make_budget=make_budget)
+    for account in ("", "acct_1"):
+        Account(client, key=KEY, connected_account=account)
+
+    (first, *limits), (second, *_others) = made
+    assert limits == [[(15, 1.0)], {"max_concurrent": 4}]
+    assert second == "stripe:acct_1"
+    assert KEY not in first
 
 
 def test_product_names_are_not_worth_a_failed_sync(shop: Shop) -> None:
@@ -544,7 +774,7 @@ def test_every_request_names_its_version_and_account_and_nothing_of_this_machine
 ) -> None:
     shop.connector(stripe_account="acct_1").check()
 
-    assert len(shop.server.calls) == len(KINDS)
+    assert len(shop.server.calls) == len(KINDS) + 2
     for call in shop.server.calls:
         assert call.headers["stripe-version"] == API_VERSION
         assert call.headers["stripe-account"] == "acct_1"
@@ -557,6 +787,8 @@ def test_every_request_names_its_version_and_account_and_nothing_of_this_machine
 def test_requests_are_as_the_description_says(shop: Shop) -> None:
     spec = openapi.load("stripe/stripe_read_subset.derived.json")
     put_subscription(shop)
+    put_charges(shop)
+    shop.fake.put("/v1/invoices", payload("invoice") | {"payments": PAYMENTS})
     shop.fake.emit("customer.subscription.updated", payload("subscription"))
     for name in KINDS:
         first = shop.read(name)
@@ -590,6 +822,17 @@ def test_payloads_have_no_field_stripe_does_not_send(name: str, schema: str) -> 
     spec = openapi.load("stripe/stripe_read_subset.derived.json")
 
     assert spec.unknown_fields(schema, payload(name)) == []
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_stripes_own_examples_become_records(shop: Shop, name: str) -> None:
+    spec = openapi.load("stripe/fixtures3.json")
+    example = spec.document["resources"][KINDS[name].object]
+
+    record = shop.connector().parse(KINDS[name].as_stream, example)
+
+    assert not isinstance(quality.validate(record, now=NOW), quality.Reject)
+    assert record.external_id == example["id"]
 
 
 def test_event_lists_and_expansions_stay_within_stripes_limits() -> None:

@@ -209,6 +209,29 @@ def test_unknown_tiers_are_no_zero() -> None:
     assert mrr(item(None, billing_scheme="tiered", tiers_mode="volume")) is None
 
 
+def test_an_amount_in_the_currency_of_the_subscription() -> None:
+    options = {"usd": {"unit_amount": 1200, "unit_amount_decimal": "1200"}}
+    several = item(1000, currency="eur", currency_options=options)
+
+    assert mrr(several) == 1200
+    assert mrr(item(1000, currency="usd")) == 1000
+    # Not known is not 0, and not 1000 of something else.
+    assert mrr(item(1000, currency="eur")) is None
+    assert mrr(item(1000, currency="eur", currency_options={"gbp": {}})) is None
+
+
+def test_tiers_in_the_currency_of_the_subscription() -> None:
+    tiered = {"billing_scheme": "tiered", "tiers_mode": "graduated", "tiers": TIERS}
+    one_tier = [{"up_to": None, "unit_amount_decimal": "7"}]
+    shown = item(None, quantity=3, currency="eur", **tiered)
+    hidden = item(None, quantity=3, currency="eur", **tiered)
+    shown["price"]["currency_options"] = {"usd": {"tiers": one_tier}}
+    hidden["price"]["currency_options"] = {"usd": {"unit_amount": None}}
+
+    assert mrr(shown) == 21
+    assert mrr(hidden) is None
+
+
 @pytest.mark.parametrize(("direction", "expected"), [("up", 3000), ("down", 2000)])
 def test_packages(direction: str, expected: int) -> None:
     packs = {"divide_by": 10, "round": direction}
@@ -223,6 +246,7 @@ def test_parts_of_a_cent_are_rounded_only_at_the_end() -> None:
 def test_minor_units_are_those_of_the_iso_list() -> None:
     assert in_iso_minor(5000, "jpy") == 5000
     assert in_iso_minor(5000, "isk") == 50
+    assert in_iso_minor(5000, "ugx") == 50
     assert in_iso_minor(5000, "mga") == 500_000
     assert in_iso_minor(5000, "kwd") == 5000
     assert in_iso_minor(Fraction(5, 2), "usd") == 3
