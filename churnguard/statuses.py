@@ -61,6 +61,7 @@ STATUSES: dict[str, Status] = {
     "dead": Status("danger", "square", "Gave up"),
     "down": Status("danger", "square", "Down"),
     "action_required": Status("danger", "square", "Action required"),
+    "brake": Status("danger", "square", "Confirm deletes"),
     "authentication_failed": Status("danger", "square", "Reconnect needed"),
     "rejected": Status("danger", "square", "Rejected"),
     "quarantined": Status("warn", "diamond", "Quarantined"),

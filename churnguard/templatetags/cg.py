@@ -39,6 +39,23 @@ register.filter("money", formats.money)
 register.filter("duration", formats.duration)
 
 
+@register.filter
+def words(name: object) -> str:
+    """A machine's name as people read it: `survey_response` -> `Survey response`."""
+    return str(name).replace("_", " ").strip().capitalize()
+
+
+@register.simple_tag
+def count_cell(label: str, count: int) -> SafeString:
+    """A number in a table of counts; a zero steps back, and on a phone away."""
+    return format_html(
+        '<td class="num{}" data-label="{}">{}</td>',
+        "" if count else " zero",
+        label,
+        formats.number(count),
+    )
+
+
 @register.simple_tag
 def icon(name: str, size: int = 18) -> SafeString:
     """One of `churnguard.icons.ICONS` as inline SVG."""

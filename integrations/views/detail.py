@@ -17,11 +17,11 @@ from churnguard.auth import has_role, org_view
 from churnguard.errors import ChurnGuardError, ConfigError
 from churnguard.middleware import PageRequest
 from integrations import activity, controls, queries, runs
-from integrations.models import Integration, StreamState
+from integrations.models import Integration, StreamState, SyncRun
 from integrations.views.listing import look_of
 from integrations.views.shared import (
-    active_run,
     go,
+    label_streams,
     live,
     refuse,
     strip_label,
@@ -52,6 +52,7 @@ def frame(request: PageRequest, integration: Integration, tab: str) -> dict[str,
         "row": row,
         "status": status,
         "look": look_of(row, status["progress"]),
+        "is_running": status["sync_status"] in SyncRun.ACTIVE,
         "tab": tab,
         "tabs": [
             (key, label, reverse(name, args=[integration.public_id]))
@@ -74,9 +75,8 @@ def integration(request: PageRequest, integration_id: str) -> HttpResponse:
     context = frame(request, found, "status")
     streams = queries.list_streams(found)
     parts = {part["stream"]: part for part in context["status"]["streams"]}
-    is_running = active_run(found) is not None
     for stream in streams:
-        stream["part"] = parts.get(stream["stream"]) if is_running else None
+        stream["part"] = parts.get(stream["stream"]) if context["is_running"] else None
         stream["look"] = _stream_look(stream)
     context |= {
         "streams": [s for s in streams if s["enabled"] and not s["gone"]],
@@ -84,7 +84,6 @@ def integration(request: PageRequest, integration_id: str) -> HttpResponse:
         "gone": [s for s in streams if s["gone"]],
         "braked": [s for s in streams if s["brake"]],
         "drifted": [(s, s["drift"][-5:][::-1]) for s in streams if s["drift"]],
-        "is_running": is_running,
         "strip": strip_of(context["row"]["runs"]),
         "strip_label": strip_label(context["row"]["runs"]),
         "source_query": quote(found.source.name),
@@ -139,6 +138,7 @@ def ledger(request: PageRequest, integration_id: str) -> HttpResponse:
     except ConfigError as exc:
         context["problem"] = exc.message
         lines, following = activity.ledger_of(found, limit=50)
+    label_streams(found, lines)
     sums = activity.ledger_sums(found)
     context |= {
         "lines": lines,

@@ -16,9 +16,15 @@ from churnguard.auth import has_role, org_view
 from churnguard.errors import ChurnGuardError, ConfigError
 from churnguard.middleware import PageRequest
 from integrations import queries, runs
-from integrations.models import Integration, RunStatus, SyncRun
+from integrations.models import (
+    Integration,
+    IntegrationStatus,
+    RunStatus,
+    StreamState,
+    SyncRun,
+)
 from integrations.views.detail import parts_of
-from integrations.views.shared import go, live, refuse
+from integrations.views.shared import go, label_streams, live, refuse
 
 
 @require_safe
@@ -83,6 +89,8 @@ def run(request: PageRequest, sync_id: str) -> HttpResponse:
     except ConfigError as exc:
         problem = exc.message
         lines, following = queries.ledger_lines(request.organization, sync_id, limit=50)
+    integration = queries.get_integration(request.organization, body["integration_id"])
+    label_streams(integration, body["streams"] + lines)
     is_active = body["status"] in SyncRun.ACTIVE
     return render(
         request,
@@ -91,7 +99,8 @@ def run(request: PageRequest, sync_id: str) -> HttpResponse:
             "run": body,
             "is_active": is_active,
             "is_waiting": body["status"] == RunStatus.PENDING,
-            "faults": [part for part in body["streams"] if part["error_code"]],
+            "faults": _faults(body["streams"]),
+            "remedy": None if is_active else _remedy(request, integration, body),
             "can_retry": not is_active and body["status"] != RunStatus.COMPLETED,
             "lines": lines,
             "after": following,
@@ -161,6 +170,39 @@ def _run(request: PageRequest, sync_id: str) -> SyncRun:
         organization=request.organization,
         public_id=sync_id,
     )
+
+
+def _faults(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What went wrong, once for all streams it happened to: status, error_code,
+    error_detail, labels."""
+    same: dict[tuple[str, ...], list[str]] = {}
+    for part in parts:
+        if part["error_code"]:
+            fault = (part["status"], part["error_code"], part["error_detail"])
+            same.setdefault(fault, []).append(part["label"])
+    names = ("status", "error_code", "error_detail")
+    return [
+        {**dict(zip(names, fault, strict=True)), "labels": labels}
+        for fault, labels in same.items()
+    ]
+
+
+def _remedy(
+    request: PageRequest, integration: Integration, body: dict[str, Any]
+) -> dict[str, str] | None:
+    """{label, url} of what still has to be done before another try can go well."""
+    if not has_role(request, "admin"):
+        return None
+    is_locked_out = integration.status == IntegrationStatus.AUTHENTICATION_FAILED
+    if body["error_code"] == "authentication_failed" and is_locked_out:
+        url = reverse("integration-settings", args=[integration.public_id])
+        return {"label": "Reconnect", "url": f"{url}#connection"}
+    braked = [part["stream"] for part in body["streams"] if part["status"] == "brake"]
+    states = StreamState.objects.filter(integration=integration, name__in=braked)
+    if states.filter(status="brake").exists():
+        url = reverse("integration", args=[integration.public_id])
+        return {"label": "Decide about the deletes", "url": f"{url}#brake"}
+    return None
 
 
 def _hints(body: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from churnguard.errors import ChurnGuardError
 from churnguard.middleware import PageRequest
 from churnguard.stream.positions import live_from
-from integrations.models import Integration, SyncRun
+from integrations.models import Integration, StreamState, SyncRun
 from integrations.schedules import as_text
 
 EVERY = (
@@ -70,6 +70,14 @@ def strip_label(runs: list[Mapping[str, Any]]) -> str:
     counts = Counter(run["status"] for run in runs)
     said = ", ".join(f"{count} {status}" for status, count in counts.most_common())
     return f"Last {len(runs)} syncs: {said}"
+
+
+def label_streams(integration: Integration, rows: list[dict[str, Any]]) -> None:
+    """Give each row that names a stream the `label` people know it by."""
+    states = StreamState.objects.filter(integration=integration)
+    labels = {state.name: str(state) for state in states}
+    for row in rows:
+        row["label"] = labels.get(row["stream"], row["stream"])
 
 
 def active_run(integration: Integration) -> SyncRun | None:

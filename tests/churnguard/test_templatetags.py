@@ -45,6 +45,10 @@ def test_an_unknown_status_keeps_its_word_and_is_escaped() -> None:
     assert "<b>" not in html
 
 
+def test_machine_names_are_read_as_words() -> None:
+    assert render("{{ name|words }}", name="survey_response") == "Survey response"
+
+
 def test_every_status_word_has_a_known_shape() -> None:
     assert {look.shape for look in statuses.STATUSES.values()} == set(svg.SHAPES)
 
