@@ -8,6 +8,7 @@ left out.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import messages
@@ -61,6 +62,7 @@ def mapping(request: PageRequest, integration_id: str) -> HttpResponse:
         )
     shown = mappings.describe(state)
     rules, custom, problem = shown["spec"]["rules"], shown["spec"].get("custom"), ""
+    faults: dict[int, dict[str, str]] = {}
     if request.method == "POST" and do != "shared":
         try:
             rules, custom = _rules(request.POST), _words(request.POST.get("custom", ""))
@@ -69,16 +71,20 @@ def mapping(request: PageRequest, integration_id: str) -> HttpResponse:
                 if not has_role(request, "analyst"):
                     raise PermissionDenied("Saving a mapping needs the role analyst.")
                 return _save(request, state, spec)
+            mappings.check(state, spec)
             if do == "dry":
                 context["result"] = mappings.dry_run(state, spec)
             else:
                 context["preview"] = _shown(mappings.preview(state, spec))
         except ChurnGuardError as exc:
-            problem = exc.message
-            context["problem_fields"] = getattr(exc, "fields", {})
+            faults = _faults(getattr(exc, "fields", {}))
+            problem = _said(faults) or exc.message
     context |= {
         **shown,
-        "rows": [_row(rule) for rule in rules] + [_row({})] * BLANK_ROWS,
+        "rows": [
+            {**_row(rule), "faults": faults.get(number)}
+            for number, rule in enumerate([*rules, *[{}] * BLANK_ROWS])
+        ],
         "custom": ", ".join(custom or []),
         "problem": problem,
         "kinds": [(name, kind.summary) for name, kind in TRANSFORMS.items()],
@@ -235,11 +241,32 @@ def _row(rule: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _faults(fields: Mapping[str, str]) -> dict[int, dict[str, str]]:
+    """{rule from 0: {source, transform, target or default: sentence}} of an error of
+    `mappings.check`."""
+    faults: dict[int, dict[str, str]] = {}
+    for place, sentence in fields.items():
+        head, _, rest = place.partition(".")
+        number, _, part = rest.partition(".")
+        if head == "rules" and number.isdecimal():
+            part = "source" if part == "sources" else part.partition(".")[0]
+            faults.setdefault(int(number), {})[part] = sentence
+    return faults
+
+
+def _said(faults: Mapping[int, object]) -> str:
+    """ "Rules 1 and 3 cannot be used."; "" where no rule is at fault."""
+    numbers = [str(number + 1) for number in sorted(faults)]
+    if len(numbers) < 2:
+        return f"Rule {numbers[0]} cannot be used." if numbers else ""
+    return f"Rules {', '.join(numbers[:-1])} and {numbers[-1]} cannot be used."
+
+
 def _shown(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What changed in each record of a preview: {external_id, error, changes}."""
     rows = []
     for record in records:
-        before, after = record["before"], record["after"] or {}
+        before, after = _flat(record["before"]), _flat(record["after"] or {})
         names = [n for n in {**before, **after} if before.get(n) != after.get(n)]
         rows.append(
             {
@@ -254,3 +281,14 @@ def _shown(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record whose custom fields are named one by one: custom.region."""
+    flat: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{key}": each for key, each in value.items()}
+        else:
+            flat[name] = value
+    return flat
