@@ -204,7 +204,7 @@ class LimitsForm(SyncForm):
     data_filters = JsonField(
         label="Only records that match",
         required=False,
-        widget=forms.Textarea(attrs={**_OFF, "rows": 3}),
+        widget=forms.Textarea(attrs={**_OFF, "class": "mono", "rows": 3}),
         help_text='JSON, such as {"deals:stage": {"ne": "lost"}, "region": ["eu"]}; '
         "a name alone holds for every kind of data that has the field. Empty = all.",
     )
@@ -357,7 +357,12 @@ def _form_field(field: Field, *, is_set: bool) -> forms.Field:
     if field.kind == "json":
         rows = field.example.count("\n") + 1 if field.example else 5
         area = forms.Textarea(
-            attrs={**_OFF, "rows": max(rows, 3), "placeholder": field.example}
+            attrs={
+                **_OFF,
+                "class": "mono",
+                "rows": max(rows, 3),
+                "placeholder": field.example,
+            }
         )
         return JsonField(widget=area, **common)
     if field.kind == "textarea":

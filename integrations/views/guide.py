@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_safe
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from churnguard.auth import org_view
 from churnguard.errors import ConfigError
@@ -52,8 +55,11 @@ def _page(path: Path) -> SafeString:
     """The file as HTML without its title. The files are ours; HTML in them is shown as
     text all the same."""
     text = path.read_text(encoding="utf-8").partition("\n")[2]
+    made = _renderer()
+    tokens = made.parse(text)
+    _label_cells(tokens)
     # What CommonMark makes of our own files, with HTML off.
-    return mark_safe(_renderer().render(text))  # noqa: S308
+    return mark_safe(made.renderer.render(tokens, made.options, {}))  # noqa: S308
 
 
 def _renderer() -> MarkdownIt:
@@ -65,8 +71,26 @@ def _renderer() -> MarkdownIt:
     return made
 
 
+def _label_cells(tokens: Sequence[Token]) -> None:
+    """Name each cell after its column, for the cards that rows are on a phone."""
+    heads: list[str] = []
+    column = 0
+    for token, following in pairwise(tokens):
+        if token.type == "table_open":
+            heads = []
+        elif token.type == "th_open":
+            heads.append(following.content.capitalize())
+        elif token.type == "tr_open":
+            column = 0
+        elif token.type == "td_open":
+            token.attrSet("class", "wide")
+            if column:
+                token.attrSet("data-label", heads[column])
+            column += 1
+
+
 def _table_open(*_: Any) -> str:
-    return '<div class="table-wrap" tabindex="0"><table class="data">'
+    return '<div class="table-wrap" tabindex="0"><table class="data cards">'
 
 
 def _table_close(*_: Any) -> str:

@@ -52,7 +52,7 @@ def test_the_catalogue_is_searched_by_name_and_kind(pages: Client) -> None:
     assert found("category=CRM&q=sales") == ["Salesforce"]
     assert found("q=zzz") == found("category=zzz") == []
     page = pages.get("/integrations/new/?q=zzz")
-    assert b"Nothing matches these filters" in page.content
+    assert b"No connector has this name" in page.content
 
 
 def test_the_form_has_the_declared_fields_and_hides_secrets(pages: Client) -> None:

@@ -52,7 +52,7 @@ def test_the_field_that_tells_a_change_is_chosen_for_all(
     assert accounts.cursor is None
     page = pages.get(f"{place}settings/").content.decode()
     assert 'name="incremental_field" value="tier"' in page
-    assert ">tier tells a change</option>" in page
+    assert ">By tier</option>" in page
 
 
 def test_a_field_that_a_kind_of_data_lacks_is_refused(

@@ -30,7 +30,8 @@ def test_every_connector_has_a_guide_that_its_form_leads_to(
     assert f"Guide to {connectors.get(name).label}" in html
     body = html.partition('class="card-body prose"')[2].partition("</article>")[0]
     assert body.count("<h2>") >= 2
-    assert '<table class="data">' in body
+    assert '<table class="data cards">' in body
+    assert '<td class="wide" data-label="' in body
     assert "<h1" not in body
     assert not re.search(r"^\s*\|[ -]", body, re.MULTILINE)
     assert ".md" not in re.sub(r"<code>.*?</code>", "", body)
