@@ -15,7 +15,7 @@ from django.http import HttpRequest
 
 from churnguard import audit, crypto
 from churnguard.errors import AuthenticationError, ConfigError
-from churnguard.models import User
+from churnguard.models import Organization, User
 from integrations import connecting, connectors, credentials, notices, oauth, schedules
 from integrations.models import Integration, OAuthState
 
@@ -43,14 +43,21 @@ def begin(integration: Integration, *, user: User, redirect_uri: str) -> str:
 
 
 def finish(
-    *, state: str, code: str, user: User, request: HttpRequest, error: str = ""
+    *,
+    state: str,
+    code: str,
+    user: User,
+    organization: Organization,
+    request: HttpRequest,
+    error: str = "",
 ) -> Integration:
     """Store the tokens the callback's code stands for; returns the integration.
 
-    Raises AuthenticationError for a state that is unknown, used, too old or somebody
-    else's, and for a code the provider does not take.
+    organization: where the person has the right to connect. Raises AuthenticationError
+    for a state that is unknown, used, too old or somebody else's, and for a code the
+    provider does not take.
     """
-    waiting = _take(state, user)
+    waiting = _take(state, user, organization)
     integration = waiting.integration
     if error or not code:
         raise AuthenticationError(
@@ -136,11 +143,15 @@ def _app(
     return app
 
 
-def _take(state: str, user: User) -> OAuthState:
+def _take(state: str, user: User, organization: Organization) -> OAuthState:
     """The waiting round trip, marked as used."""
     now = datetime.now(UTC)
     rows = OAuthState.objects.filter(
-        state_hash=_hash(state), user=user, used_at=None, expires_at__gt=now
+        state_hash=_hash(state),
+        user=user,
+        integration__organization=organization,
+        used_at=None,
+        expires_at__gt=now,
     )
     if rows.update(used_at=now) != 1:
         raise AuthenticationError(

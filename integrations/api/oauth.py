@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.urls import path, reverse
 from drf_spectacular.utils import extend_schema
@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from churnguard.auth import org_view
 from churnguard.errors import ChurnGuardError, ConfigError
+from churnguard.middleware import PageRequest
 from churnguard.models import User
 from integrations import connect, queries, registry
 from integrations.api import shapes
@@ -124,15 +125,15 @@ class IngestionRulesView(OrgView):
 
 
 @org_view(role="admin")
-def callback(request: HttpRequest) -> HttpResponse:
+def callback(request: PageRequest) -> HttpResponse:
     """Where the provider sends the browser back to."""
-    assert isinstance(request.user, User)
     try:
         integration = connect.finish(
             state=request.GET.get("state", ""),
             code=request.GET.get("code", ""),
             error=request.GET.get("error_description") or request.GET.get("error", ""),
             user=request.user,
+            organization=request.organization,
             request=request,
         )
     except ChurnGuardError as exc:

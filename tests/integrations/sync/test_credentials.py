@@ -183,7 +183,12 @@ def test_the_oauth_round_trip(
     assert query["state"] not in str(OAuthState.objects.values())
     request = rf.get("/")
     request.user = alice
-    given = {"state": query["state"], "code": "c0de", "request": request}
+    given = {
+        "state": query["state"],
+        "code": "c0de",
+        "organization": integration.organization,
+        "request": request,
+    }
 
     with pytest.raises(AuthenticationError) as caught:
         connecting_flow.finish(**given, user=charlie)
@@ -205,14 +210,21 @@ def test_an_old_round_trip_is_refused(
     alice: User,
     rf: RequestFactory,
 ) -> None:
-    url = connecting_flow.begin(connect(), user=alice, redirect_uri="https://x/")
+    integration = connect()
+    url = connecting_flow.begin(integration, user=alice, redirect_uri="https://x/")
     state = parse_qs(urlsplit(url).query)["state"][0]
     OAuthState.objects.update(expires_at=datetime.now(UTC))
     request = rf.get("/")
     request.user = alice
 
     with pytest.raises(AuthenticationError):
-        connecting_flow.finish(state=state, code="c", user=alice, request=request)
+        connecting_flow.finish(
+            state=state,
+            code="c",
+            user=alice,
+            organization=integration.organization,
+            request=request,
+        )
     assert oauth_provider == []
 
 
