@@ -153,6 +153,11 @@ class HubspotFake(FakeProvider):
         held = self.objects[external_id]
         held["archived"], held["archivedAt"] = True, _iso(self.clock)
 
+    def restore(self, external_id: str) -> None:
+        held = self.objects[external_id]
+        held["archived"] = False
+        del held["archivedAt"]
+
     def merge(self, loser: str, winner: str) -> None:
         del self.objects[loser]
         self.put("contacts", winner, hs_merged_object_ids=loser)

@@ -167,6 +167,9 @@ class SalesforceFake(FakeProvider):
     def remove(self, external_id: str) -> None:
         self.put("Contact", external_id, IsDeleted=True)
 
+    def restore(self, external_id: str) -> None:
+        self.put("Contact", external_id, IsDeleted=False)
+
     def merge(self, loser: str, winner: str) -> None:
         self.put("Contact", loser, IsDeleted=True, MasterRecordId=winner)
         self.put("Contact", winner)

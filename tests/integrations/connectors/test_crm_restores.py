@@ -1,0 +1,48 @@
+"""What a person restores at Salesforce or HubSpot is alive again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.conf import LazySettings
+
+from churnguard.models import Organization
+from integrations.models import StreamState
+from tests import fakes
+from tests.integrations.contract import Bench, connect
+
+
+@pytest.fixture
+def bench(name: str, org: Organization, settings: LazySettings) -> Iterator[Bench]:
+    settings.INTEGRATION_ALLOW_PRIVATE_HOSTS = ["127.0.0.1", "unix"]
+    fake = fakes.load(name)()
+    with fake.serve() as server:
+        yield Bench(fake, server, connect(org, fake, server))
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("salesforce", "incremental"),
+        ("salesforce", "full"),
+        # HubSpot does not say that restoring is a change.
+        ("hubspot", "full"),
+    ],
+)
+def test_a_restored_object_is_alive_again(bench: Bench, mode: str) -> None:
+    ids = bench.fake.seed(5)
+    bench.sync()
+    StreamState.objects.update(checked_deletes_at=None)
+    bench.fake.tick()
+    bench.fake.remove(ids[2])
+    bench.sync("full")
+    gone = bench.rows(alive=False) - bench.rows()
+
+    for _minute in range(10):
+        bench.fake.tick()
+    bench.fake.restore(ids[2])
+    bench.sync(mode)
+
+    assert gone == {ids[2]}
+    assert bench.rows() == set(ids)
