@@ -121,7 +121,8 @@ class Reader:
         while True:
             rows = self._search(
                 [
-                    _filter(self.kind.modified, "EQ", at),
+                    _filter(self.kind.modified, "GTE", at),
+                    _filter(self.kind.modified, "LT", at + 1),
                     _filter("hs_object_id", "GT", last_id),
                 ],
                 "hs_object_id",

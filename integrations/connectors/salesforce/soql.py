@@ -11,6 +11,7 @@ import msgspec
 from churnguard.errors import ConfigError
 from churnguard.records import ObjectRecord
 from integrations.connectors.base import JsonDict, Page, ReadRequest, Stream
+from integrations.connectors.salesforce.objects import KINDS
 from integrations.connectors.salesforce.org import Org
 from integrations.connectors.salesforce.rows import plain
 from integrations.http import RefusedError
@@ -34,9 +35,12 @@ def queries_of(settings: Mapping[str, Any]) -> dict[str, str]:
         if not isinstance(each, dict) or not each.get("name"):
             raise _bad("needs a name for each query")
         query = " ".join(str(each.get("query") or "").split()).rstrip(";")
+        name = str(each["name"])
         if not query.upper().startswith("SELECT ") or " FROM " not in query.upper():
-            raise _bad(f"“{each['name']}” must be a query: SELECT … FROM …")
-        found[str(each["name"])] = query
+            raise _bad(f"“{name}” must be a query: SELECT … FROM …")
+        if name in found or name in KINDS or name.endswith("__c"):
+            raise _bad(f"has a second stream “{name}”; choose another name")
+        found[name] = query
     return found
 
 
@@ -66,7 +70,7 @@ def read(org: Org, name: str, query: str, request: ReadRequest) -> Iterator[Page
                 raise
             following, restarted, guard = "", True, LoopGuard()
             continue
-        rows = [plain(row, {}) for row in answer.get("records") or []]
+        rows = [plain(_whole(org, row), {}) for row in answer.get("records") or []]
         following = str(answer.get("nextRecordsUrl") or "")
         if following:
             guard.check(following, rows)
@@ -92,6 +96,19 @@ def record_of(name: str, row: JsonDict) -> ObjectRecord:
         customer_id=str(account) if account else None,
         raw=row,
     )
+
+
+def _whole(org: Org, row: JsonDict) -> JsonDict:
+    """The row with all rows of its subqueries; Salesforce sends only the first."""
+    for value in row.values():
+        if isinstance(value, dict) and value.get("done") is False:
+            guard = LoopGuard()
+            while following := value.pop("nextRecordsUrl", None):
+                more = org.http.get_json(following)
+                guard.check(following, more.get("records") or [])
+                value["records"] += more.get("records") or []
+                value["nextRecordsUrl"] = more.get("nextRecordsUrl")
+    return row
 
 
 def _bad(reason: str) -> ConfigError:

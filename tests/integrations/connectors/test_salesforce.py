@@ -722,9 +722,49 @@ def test_a_lost_query_locator_starts_the_query_again(setup: Setup) -> None:
     assert set(ids(found)) == set(made_ids)
 
 
+def test_a_subquery_of_many_rows_is_read_to_its_end(setup: Setup) -> None:
+    query = "SELECT Id, (SELECT Id FROM Contacts) FROM Account"
+    nested = "/services/data/v66.0/query/01g5g000000nested-"
+
+    def contacts(first: int, following: str | None) -> dict[str, Any]:
+        more = {"nextRecordsUrl": following} if following else {}
+        records = [
+            {"attributes": {"type": "Contact"}, "Id": f"003{number}"}
+            for number in range(first, first + 2)
+        ]
+        return {"totalSize": 6, "done": not following, "records": records} | more
+
+    account = {
+        "attributes": {"type": "Account"},
+        "Id": "0015g00000NorthAAA",
+        "Contacts": contacts(0, f"{nested}2"),
+    }
+    answers = [
+        {"totalSize": 1, "done": True, "records": [account]},
+        contacts(2, f"{nested}4"),
+        contacts(4, None),
+    ]
+    for body in answers:
+        response = Response(200, body)
+        setup.server.fail("reply", "/services/data/v66.0/query", response=response)
+
+    (page,) = setup.read(
+        "tree", settings={"soql_streams": [{"name": "tree", "query": query}]}
+    )
+
+    (record,) = page.records
+    assert record.raw["Contacts"] == [{"Id": f"003{number}"} for number in range(6)]
+
+
 @pytest.mark.parametrize(
     "given",
-    ["{", [{"query": "SELECT Id FROM A"}], [{"name": "x", "query": "DELETE FROM A"}]],
+    [
+        "{",
+        [{"query": "SELECT Id FROM A"}],
+        [{"name": "x", "query": "DELETE FROM A"}],
+        [{"name": "Contact", "query": "SELECT Id FROM Contact"}],
+        [{"name": "x", "query": "SELECT Id FROM A"}] * 2,
+    ],
 )
 def test_a_bad_query_list_is_a_sentence(setup: Setup, given: Any) -> None:
     with pytest.raises(ConfigError) as caught:
