@@ -71,6 +71,7 @@ class OAuthApp:
     client_auth: where id and secret go (form fields, or HTTP Basic). body: form, or
     json (Zendesk). default_life_s: used where the answer names no expiry
     (Salesforce); None = such tokens do not expire. pkce: send a code challenge.
+    extra_authorize, extra_token: sent beside the standard's own parameters.
     """
 
     client_id: str
@@ -85,7 +86,7 @@ class OAuthApp:
     default_life_s: float | None = None
     pkce: bool = True
     extra_authorize: Mapping[str, str] = field(default_factory=dict)
-    extra_token: Mapping[str, str] = field(default_factory=dict)
+    extra_token: Mapping[str, str | int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,8 +248,8 @@ def _grant(
     """Ask the token address; repeat: sending twice does no harm."""
     if not app.token_url:
         raise ConfigError("The token address of the OAuth app is missing.")
-    fields = {**fields, **app.extra_token}
-    reply = _post(client, app, app.token_url, fields, repeat=repeat, identify=identify)
+    sent = {**fields, **app.extra_token}
+    reply = _post(client, app, app.token_url, sent, repeat=repeat, identify=identify)
     answer = _object(reply)
     error = str(answer.get("error") or answer.get("status") or "")
     token = answer.get("access_token") or answer.get("token")
@@ -271,7 +272,7 @@ def _post(
     client: Client,
     app: OAuthApp,
     url: str,
-    fields: dict[str, str],
+    fields: dict[str, Any],
     *,
     repeat: bool,
     identify: bool = True,

@@ -36,6 +36,8 @@ class ZendeskFake(FakeProvider):
         self.generation = 1
         self.access = f"at-{CANARY}-1"
         self.refresh = f"rt-{CANARY}-1"
+        self.code = ""
+        """What the browser brings back after a person has agreed."""
         self.me: JsonDict = dict(ADMIN)
         self.tickets: dict[str, JsonDict] = {}
         self.organizations: dict[str, JsonDict] = {}
@@ -156,10 +158,10 @@ class ZendeskFake(FakeProvider):
         body = request.json()
         if body.get("client_secret") != f"cs-{CANARY}":
             return Response(401, {"error": "invalid_client"})
-        if body.get("scope", "read") != "read":
+        if body.get("scope") != "read":
             return Response(400, {"error": "invalid_scope"})
-        is_refresh = body["grant_type"] == "refresh_token"
-        if is_refresh and body["refresh_token"] != self.refresh:
+        kind, life = body["grant_type"], body.get("expires_in")
+        if not self._is_good(kind, body):
             return Response(
                 400,
                 {
@@ -167,19 +169,34 @@ class ZendeskFake(FakeProvider):
                     "error_description": "The provided authorization grant is invalid",
                 },
             )
+        refresh_life = body.get("refresh_token_expires_in", 2_592_000)
+        if life is not None and not (
+            300 < life < min(172_800, refresh_life)
+            and 604_800 < refresh_life < 7_776_000
+        ):
+            return Response(400, {"error": "invalid_request"})
         self.generation += 1
         self.access = f"at-{CANARY}-{self.generation}"
-        answer = {
+        answer: JsonDict = {
             "access_token": self.access,
             "token_type": "bearer",
             "scope": "read",
-            "expires_in": 1800,
         }
-        if is_refresh:
-            self.refresh = f"rt-{CANARY}-{self.generation}"
-            answer["refresh_token"] = self.refresh
-            answer["refresh_token_expires_in"] = 2_592_000
+        if life is not None:
+            answer["expires_in"] = life
+            if kind != "client_credentials":
+                self.refresh = f"rt-{CANARY}-{self.generation}"
+                answer["refresh_token"] = self.refresh
+                answer["refresh_token_expires_in"] = refresh_life
         return Response(201, answer)
+
+    def _is_good(self, kind: str, body: JsonDict) -> bool:
+        """Whether the grant holds; a code does once."""
+        if kind == "authorization_code":
+            code, self.code = self.code, ""
+            return bool(code) and body["code"] == code
+        is_refresh = kind == "refresh_token"
+        return not is_refresh or body["refresh_token"] == self.refresh
 
     def _route(self, request: Request) -> Response:
         path = request.path.removeprefix("/api/v2")
@@ -258,8 +275,8 @@ class ZendeskFake(FakeProvider):
         rows = sorted(table.values(), key=_place)
         left = [row for row in rows if _place(row) > start]
         page = left[:size]
-        stamp, last = _place(page[-1]) if page else start
-        after = base64.b64encode(f"{stamp}||{last}".encode()).decode()
+        place = _place(page[-1]) if page else start
+        after = base64.b64encode(f"{place[0]}||{place[1]}".encode()).decode()
         body: JsonDict = {
             name: page,
             "after_cursor": after,

@@ -21,6 +21,10 @@ from integrations.tokens import MemoryTokenStore, TokenKeeper, TokenSet
 CLIENT, PERSON, LEGACY = "client_credentials", "oauth", "api_token"
 LEGACY_ENDS = datetime(2027, 4, 30, tzinfo=UTC)
 LIST_SIZE = 100
+ACCESS_LIFE_S = 86_400
+REFRESH_LIFE_S = 89 * 86_400
+"""Zendesk gives a refresh token for at most 90 days, and only beside an access token
+that ends (after 2 days at most)."""
 _SUBDOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 
 
@@ -212,6 +216,9 @@ class ZendeskAccount:
 def oauth_app(settings: Mapping[str, Any], secrets: Mapping[str, Any]) -> OAuthApp:
     """The OAuth client of the settings; read access is all it is asked for."""
     base = base_url_of(settings)
+    wanted: dict[str, str | int] = {"scope": "read", "expires_in": ACCESS_LIFE_S}
+    if settings.get("auth_flow") == PERSON:
+        wanted["refresh_token_expires_in"] = REFRESH_LIFE_S
     return OAuthApp(
         client_id=str(settings.get("client_id") or secrets.get("client_id") or ""),
         client_secret=str(secrets.get("client_secret") or ""),
@@ -219,6 +226,7 @@ def oauth_app(settings: Mapping[str, Any], secrets: Mapping[str, Any]) -> OAuthA
         token_url=f"{base}/oauth/tokens",
         scopes=("read",),
         body="json",
+        extra_token=wanted,
     )
 
 

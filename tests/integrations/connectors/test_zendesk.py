@@ -28,7 +28,7 @@ from integrations.connectors.zendesk.account import base_url_of
 from integrations.connectors.zendesk.connector import ZendeskConnector
 from integrations.connectors.zendesk.records import is_ours, record_of
 from integrations.limits import Limiter, per_minute
-from integrations.oauth import authorization_url
+from integrations.oauth import authorization_url, exchange_code, refresh_tokens
 from tests.fakes.base import CANARY
 from tests.fakes.server import Response
 from tests.fakes.zendesk import ZendeskFake
@@ -618,6 +618,43 @@ def test_a_refresh_gives_a_new_pair_and_the_old_one_is_dead(setup: Setup) -> Non
     assert connector.check()
     spent = [c.json()["refresh_token"] for c in setup.server.calls if "oauth" in c.path]
     assert spent == [f"rt-{CANARY}-1", f"rt-{CANARY}-2"]
+
+
+def test_a_persons_consent_gives_tokens_that_can_be_renewed(setup: Setup) -> None:
+    setup.fake.code = f"code-{CANARY}"
+    connector = setup.connector()
+    app = ZendeskConnector.oauth_app(connector.settings, connector.secrets)
+    assert app is not None
+
+    tokens = exchange_code(
+        connector.client,
+        app,
+        code=f"code-{CANARY}",
+        redirect_uri="https://churnguard.example/back",
+        verifier="v",
+        now=NOW,
+    )
+
+    # Without a scope and a life of its own there would be no refresh token.
+    assert tokens.refresh_token == setup.fake.refresh
+    assert tokens.expires_at == NOW + timedelta(days=1)
+    renewed = refresh_tokens(connector.client, app, tokens, now=NOW)
+    assert renewed.refresh_token == setup.fake.refresh != tokens.refresh_token
+    for call in setup.server.calls:
+        assert call.json()["refresh_token_expires_in"] == 89 * 86_400
+
+
+def test_a_token_of_the_client_itself_ends_after_a_day(setup: Setup) -> None:
+    setup.connector(auth_flow="client_credentials").check()
+
+    (asked,) = [c.json() for c in setup.server.calls if c.path == "/oauth/tokens"]
+    assert asked == {
+        "grant_type": "client_credentials",
+        "client_id": "churnguard",
+        "client_secret": f"cs-{CANARY}",
+        "scope": "read",
+        "expires_in": 86_400,
+    }
 
 
 def test_a_visitor_is_not_a_connection(setup: Setup) -> None:
