@@ -20,16 +20,23 @@ from churnguard.records import RECORD_TYPES, AnyRecord, EventRecord
 from integrations import catalog, connecting, load, mappings, quality, shaping
 from integrations.connectors.base import Connector
 from integrations.ingest import convert
+from integrations.load.entities import TABLES
 from integrations.models import Integration, StreamState
 
 MOST_ROWS = 1000
 _CHUNK = 200
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_ARRIVED = """
+SELECT external_id, updated_at FROM {table}
+WHERE source_id = %s AND external_id = ANY(%s) AND content_hash IS NOT NULL
+"""
 
 
 @dataclass(slots=True)
 class Replayed:
     """stored: ids of rows that are replayed (would be, in a dry run). failed: what is
-    still wrong, {id, code, detail, field}. skipped: ids that were not open any more."""
+    still wrong, {id, code, detail, field}. skipped: ids with nothing to repair any
+    more: not open, or the source has sent the record anew since."""
 
     stored: list[int] = field(default_factory=list)
     failed: list[dict[str, Any]] = field(default_factory=list)
@@ -130,6 +137,11 @@ class _Reader:
             if self.integration and self._state
             else None
         )
+        self._filters = (
+            shaping.filters_for(self.integration.data_filters, stream)
+            if self.integration
+            else {}
+        )
 
     def record(self, raw: Mapping[str, Any], record_type: str) -> AnyRecord:
         """The checked record. Raises RecordError."""
@@ -145,7 +157,13 @@ class _Reader:
             )
         record = self._connector.parse(catalog.stream_of(self._state), raw)
         record = shaping.retype(record, self._state.record_type)
-        return self._mapping.apply(record) if self._mapping else record
+        if self._mapping:
+            record = self._mapping.apply(record)
+        if not shaping.passes(record, self._filters):
+            raise RecordError(
+                "The data filters leave this record out.", code="filtered"
+            )
+        return record
 
     @staticmethod
     def _checked(record: AnyRecord) -> AnyRecord:
@@ -205,23 +223,80 @@ def _replay_chunk(
                 .filter(organization=organization, pk__in=ids)
                 .order_by("pk")
             )
-            done.skipped += [row.pk for row in rows if row.state != "open"]
             good: list[tuple[Quarantine, AnyRecord]] = []
             for row in rows:
                 if row.state != "open":
+                    done.skipped.append(row.pk)
                     continue
                 try:
                     raw = edits.get(row.pk, row.raw)
                     good.append((row, reader.record(raw, row.record_type)))
                 except RecordError as exc:
                     _failed(done, row, exc.code, exc.message, exc.field or "")
+            good, replaced = _current(good, edits, done)
             stored = _store(organization, good, done)
             done.stored += [row.pk for row in stored]
+            done.skipped += [row.pk for row in replaced]
             if dry_run:
                 raise _DryRun
-            _close(organization, stored, by)
+            _close(organization, [*stored, *replaced], by)
     except _DryRun:
         pass
+
+
+def _current(
+    good: list[tuple[Quarantine, AnyRecord]],
+    edits: Mapping[int, Mapping[str, Any]],
+    done: Replayed,
+) -> tuple[list[tuple[Quarantine, AnyRecord]], list[Quarantine]]:
+    """(what may be stored, rows whose record the source has sent anew since).
+
+    A record that tells neither version nor time would replace the newer one. Where
+    somebody edited it, that is for him to decide.
+    """
+    undated = [
+        (row, record)
+        for row, record in good
+        if not isinstance(record, EventRecord)
+        and record.version is None
+        and record.updated_at is None
+    ]
+    arrived = _arrivals(undated)
+    late = {
+        row.pk
+        for row, record in undated
+        if row.first_seen_at
+        < arrived.get((record.TYPE, load.stored_id(record)), _NEVER)
+    }
+    for row, _record in good:
+        if row.pk in late and row.pk in edits:
+            _failed(
+                done,
+                row,
+                "newer_stored",
+                "The source has sent this record anew since it was refused, and that "
+                "is stored. Discard this one, or correct it at the source.",
+                "",
+            )
+    kept = [(row, record) for row, record in good if row.pk not in late]
+    return kept, [row for row, _ in good if row.pk in late - edits.keys()]
+
+
+def _arrivals(
+    found: list[tuple[Quarantine, Any]],
+) -> dict[tuple[str, str], datetime]:
+    """When what is stored of each record came: {(type, stored id): time}."""
+    by_type: dict[str, list[str]] = defaultdict(list)
+    for _row, record in found:
+        by_type[record.TYPE].append(load.stored_id(record))
+    arrived: dict[tuple[str, str], datetime] = {}
+    with connection.cursor() as cur:
+        for kind, ids in by_type.items():
+            cur.execute(
+                _ARRIVED.format(table=TABLES[kind]), [found[0][0].source_id, ids]
+            )
+            arrived |= {(kind, own_id): at for own_id, at in cur.fetchall()}
+    return arrived
 
 
 def _store(
