@@ -79,7 +79,7 @@ class HubspotAccount:
             signed = client.using(
                 auth=bearer(keeper.access_token), refresh=keeper.renew
             )
-        burst = int(float(self.settings.get("requests_per_10s") or 100))
+        burst = max(1, int(float(self.settings.get("requests_per_10s") or 100)))
         key = token_fingerprint(renewal or token)[:16]
         # The day's window is only there to be narrowed by the headers; a twentieth of
         # the smallest plan's 250,000 calls is kept for people.

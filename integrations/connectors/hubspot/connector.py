@@ -215,8 +215,9 @@ class HubspotConnector(Connector):
     # --- reading --------------------------------------------------------------------
     def _read_objects(self, kind: Kind, request: ReadRequest) -> Iterator[Page]:
         account = self.account.facts_for(kind)
-        if request.incremental_field:
-            kind = replace(kind, modified=request.incremental_field)
+        if chosen := request.incremental_field:
+            # People choose among the columns, where it stands among the properties.
+            kind = replace(kind, modified=chosen.removeprefix("properties."))
             self.account.check_order(kind)
         reader = Reader(
             http=self.account.http,

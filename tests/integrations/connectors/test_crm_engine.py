@@ -1,4 +1,4 @@
-"""What a person restores at Salesforce or HubSpot is alive again."""
+"""Salesforce and HubSpot through the whole engine, beyond the contract suite."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from django.conf import LazySettings
 
 from churnguard.models import Organization
+from integrations import controls
 from integrations.models import StreamState
 from tests import fakes
 from tests.integrations.contract import Bench, connect
@@ -46,3 +47,25 @@ def test_a_restored_object_is_alive_again(bench: Bench, mode: str) -> None:
 
     assert gone == {ids[2]}
     assert bench.rows() == set(ids)
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [("salesforce", "CreatedDate"), ("hubspot", "properties.createdate")],
+)
+def test_a_field_chosen_from_those_discovered_orders_the_changes(
+    bench: Bench, field: str
+) -> None:
+    bench.fake.seed(5)
+    bench.sync()
+    state = StreamState.objects.get(name=bench.fake.stream)
+    controls.update_stream(state, {"incremental_field": field}, by="a person")
+
+    anew = bench.sync()
+    bench.fake.tick()
+    late = bench.fake.add(99)
+    found = bench.sync()
+
+    assert (anew.status, anew.inserted) == ("completed", 0), anew.error_detail
+    assert (found.status, found.inserted) == ("completed", 1), found.error_detail
+    assert late in bench.rows()
