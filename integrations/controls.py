@@ -11,7 +11,15 @@ from django.http import Http404, HttpRequest
 from churnguard import audit
 from churnguard.errors import ConfigError
 from churnguard.models import Organization
-from integrations import catalog, connecting, connectors, registry, runs, schedules
+from integrations import (
+    catalog,
+    connecting,
+    connectors,
+    notices,
+    registry,
+    runs,
+    schedules,
+)
 from integrations.models import Integration, StreamState, SyncRun
 
 Who = HttpRequest | str
@@ -70,9 +78,10 @@ def test(integration: Integration, *, by: Who) -> connecting.Checked:
     checked = connecting.check(integration)
     rows = Integration.objects.filter(pk=integration.pk)
     if checked.ok:
-        rows.filter(status__in=("error", "authentication_failed", "inactive")).update(
-            status="active", status_detail=""
-        )
+        stopped = rows.filter(status__in=("error", "authentication_failed", "inactive"))
+        with transaction.atomic():
+            stopped.update(status="active", status_detail="")
+            notices.over(integration, ["credential_failed"])
     elif checked.code == "authentication_failed":
         rows.exclude(status__in=("paused", "inactive")).update(
             status="authentication_failed", status_detail=checked.sentence
@@ -217,6 +226,12 @@ def keep_records(state: StreamState, *, by: Who) -> None:
         state.brake, state.status = None, "active"
         state.last_error = state.last_error_code = ""
         state.save(update_fields=["brake", "status", "last_error", "last_error_code"])
+        states = StreamState.objects.filter(integration=state.integration)
+        if not states.filter(status="brake").exists():
+            notices.over(state.integration, ["delete_brake"])
+        if not states.filter(status__in=("brake", "error")).exists():
+            rows = Integration.objects.filter(pk=state.integration_id)
+            rows.exclude(status="rate_limited").update(status_detail="")
         _record(by, state, "stream.records_kept", {"would_delete": stopped})
 
 

@@ -27,10 +27,18 @@ def conclude(job: Job) -> str:
     if not bad:
         return end(job, "completed")
     code = bad[0].error_code
-    detail = " ".join(f"{part.stream}: {part.error_detail}" for part in bad)
+    detail = _in_words(bad)
     is_failed = all(part.status == "failed" for part in parts)
     status = "failed" if is_failed else "incomplete"
     return end(job, status, code=code, detail=detail)
+
+
+def _in_words(parts: list[RunStream]) -> str:
+    """ "companies, deals: It said no." once for all streams with the same trouble."""
+    names: dict[str, list[str]] = {}
+    for part in parts:
+        names.setdefault(part.error_detail, []).append(part.stream)
+    return " ".join(f"{', '.join(who)}: {text}" for text, who in names.items())
 
 
 def later(job: Job, code: str, text: str, retry_after_s: float | None) -> str:
@@ -114,12 +122,14 @@ def end(
         if not rows.exclude(status="paused").update(**changes):
             changes.pop("status")
             rows.update(**changes)
-        _tell(integration, status, changes.get("status", ""), detail)
+        _tell(integration, status, changes.get("status", ""), code, detail)
         pages.note(job, status)
     return status
 
 
-def _tell(integration: Integration, status: str, state: str, detail: str) -> None:
+def _tell(
+    integration: Integration, status: str, state: str, code: str, detail: str
+) -> None:
     if status == "completed":
         notices.over(integration)
     elif state == "authentication_failed":
@@ -130,11 +140,20 @@ def _tell(integration: Integration, status: str, state: str, detail: str) -> Non
             detail=detail,
             severity="critical",
         )
+    elif code == pages.BrakeError.code:
+        notices.trouble(
+            integration,
+            kind="delete_brake",
+            title=f"{integration.name} wants to delete many records",
+            detail=detail,
+            severity="warning",
+        )
     elif status in ("failed", "incomplete"):
+        said = "failed" if status == "failed" else "could not read everything"
         notices.trouble(
             integration,
             kind="sync_failed",
-            title=f"A sync of {integration.name} ended {status}",
+            title=f"A sync of {integration.name} {said}",
             detail=detail,
             severity="critical" if status == "failed" else "warning",
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.db import connection
 
 from churnguard.notices import open_notice, resolve_notice
@@ -27,9 +29,9 @@ def trouble(
     )
 
 
-def over(integration: Integration) -> None:
-    """Close every open notice of the integration."""
-    for kind in KINDS:
+def over(integration: Integration, kinds: Iterable[str] = KINDS) -> None:
+    """Close the open notices of the integration, or those of some kinds."""
+    for kind in kinds:
         resolve_notice(
             connection, integration.organization_id, f"{kind}:{integration.pk}"
         )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from churnguard.errors import ConfigError
-from churnguard.models import CustomerSource
+from churnguard.models import CustomerSource, Notice
 from integrations import controls, deletes
 from integrations.connectors.base import Stream
 from integrations.models import Integration, RunStream, StreamSeen, StreamState
@@ -28,6 +28,10 @@ def state_of(integration: Integration) -> StreamState:
     return StreamState.objects.select_related("integration__organization").get(
         integration=integration, name="companies"
     )
+
+
+def open_notices() -> list[str]:
+    return [notice.kind for notice in Notice.objects.filter(resolved_at=None)]
 
 
 def test_feed(account: Account, connect: Connect) -> None:
@@ -160,17 +164,39 @@ def test_the_brake_stops_a_full_read_until_a_person_confirms(
     shown = deletes.describe(state)
     assert shown is not None
     assert (shown["would_delete"], shown["live"], shown["limit"]) == (30, 60, 20)
+    assert open_notices() == ["delete_brake"]
     reads = len(account.reads)
 
     confirmed = work(controls.confirm_deletes(state, by="test"))
 
     assert confirmed.status == "completed"
+    assert open_notices() == []
     assert stored(integration) == set(ids(30))
     assert len(account.reads) == reads
     state.refresh_from_db()
     assert (state.status, state.brake) == ("active", None)
     with pytest.raises(ConfigError, match="waiting"):
         controls.confirm_deletes(state, by="test")
+
+
+def test_records_that_are_kept_leave_no_notice_and_no_sentence(
+    account: Account, connect: Connect
+) -> None:
+    account.streams = companies("full")
+    account.rows = {"companies": ids(60)}
+    integration = connect(batch_size=25)
+    sync(integration)
+    account.rows = {"companies": ids(30)}
+    sync(integration, mode="full")
+    integration.refresh_from_db()
+    assert "would delete 30 of 60" in integration.status_detail
+
+    controls.keep_records(state_of(integration), by="test")
+
+    integration.refresh_from_db()
+    assert integration.status_detail == ""
+    assert open_notices() == []
+    assert stored(integration) == set(ids(60))
 
 
 def test_the_brake_stops_a_feed_before_its_page(

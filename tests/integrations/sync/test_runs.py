@@ -17,7 +17,7 @@ from churnguard.errors import (
     TransientError,
 )
 from churnguard.models import Batch, Contact, Notice, RunKey, StreamNote
-from integrations import pages, runs
+from integrations import controls, pages, runs
 from integrations import sync as engine
 from integrations.connectors.base import Page, ReadRequest, Stream
 from integrations.models import Integration, RunStream, StreamState, SyncRun
@@ -380,6 +380,39 @@ def test_refused_credentials_stop_the_run_and_ask_for_a_person(
     assert integration.status == "active"
     assert not Notice.objects.filter(resolved_at=None).exists()
     assert stored(integration) == set(ids(4))
+
+
+def test_a_test_that_goes_well_ends_the_call_for_a_person(
+    account: Account, connect: Connect
+) -> None:
+    account.rows = {"companies": ids(2)}
+    account.before_page = fail_at(0, AuthenticationError("Reconnect, please."))
+    integration = connect()
+    sync(integration)
+    assert Notice.objects.filter(resolved_at=None).exists()
+
+    assert controls.test(integration, by="test").ok
+
+    assert integration.status == "active"
+    assert not Notice.objects.filter(resolved_at=None).exists()
+
+
+def test_streams_with_the_same_trouble_are_named_together(
+    account: Account, connect: Connect
+) -> None:
+    account.rows = {"companies": ids(2), "people": ids(2, "p")}
+
+    def refuse(_name: str, _number: int, _request: ReadRequest) -> None:
+        raise ConfigError("No access.")
+
+    account.before_page = refuse
+    integration = connect()
+
+    run = sync(integration)
+
+    assert run.error_detail == "companies, people: No access."
+    notice = Notice.objects.get(resolved_at=None)
+    assert notice.title == f"A sync of {integration.name} failed"
 
 
 def test_one_run_at_a_time(account: Account, connect: Connect) -> None:
