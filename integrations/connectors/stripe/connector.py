@@ -12,6 +12,7 @@ invoices go back further), webhooks.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -39,6 +40,7 @@ from integrations.connectors.stripe.account import (
     Account,
     missing_scope,
 )
+from integrations.connectors.stripe.columns import columns_of
 from integrations.connectors.stripe.kinds import KINDS, Kind
 from integrations.connectors.stripe.mrr import Policy
 from integrations.connectors.stripe.reading import Found, Reader
@@ -131,6 +133,13 @@ class StripeConnector(Connector):
             told += f"; the key may not read {', '.join(missing)}"
         return f"{told}."
 
+    def discover(self) -> tuple[Stream, ...]:
+        """All kinds; metadata keys are those of the newest hundred objects."""
+        return tuple(
+            replace(kind.as_stream, columns=columns_of(kind.stream, self._newest(kind)))
+            for kind in KINDS.values()
+        )
+
     def read(self, stream: Stream, request: ReadRequest) -> Iterator[Page]:
         kind = _kind(stream)
         cursor = request.cursor or {}
@@ -167,6 +176,18 @@ class StripeConnector(Connector):
             raise RecordError(
                 f"The {kind.object} has an unexpected shape: {exc}.", code="wrong_type"
             ) from exc
+
+    def _newest(self, kind: Kind) -> list[JsonDict]:
+        try:
+            rows: list[JsonDict] = self._account.get(
+                kind.path, limit=MOST, **kind.params
+            )["data"]
+        except RefusedError as refusal:
+            if refusal.status != 403:
+                raise
+            # `check` names what the key may not read.
+            return []
+        return rows
 
     def _page(self, kind: Kind, found: Found) -> Page:
         done: list[AnyRecord] = []

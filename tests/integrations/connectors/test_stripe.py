@@ -15,6 +15,7 @@ from churnguard.records import CustomerRecord, ObjectRecord
 from integrations import quality
 from integrations.connectors.base import Page, ReadRequest
 from integrations.connectors.stripe.account import API_VERSION, Account
+from integrations.connectors.stripe.columns import columns_of
 from integrations.connectors.stripe.connector import StripeConnector
 from integrations.connectors.stripe.kinds import KINDS
 from integrations.http import Client
@@ -653,6 +654,38 @@ def test_pages_are_never_larger_than_stripe_allows(shop: Shop) -> None:
     shop.read("customers", batch_size=5000)
 
     assert shop.asked("/v1/customers")[-1]["limit"] == "100"
+
+
+# --- discovery --------------------------------------------------------------------
+
+
+def test_discovery_lists_the_fields_and_what_is_in_metadata(shop: Shop) -> None:
+    shop.fake.seed(3)
+    shop.fake.refuse("/v1/disputes")
+
+    found = {stream.name: stream for stream in shop.connector().discover()}
+
+    assert set(found) == set(KINDS)
+    customers = {column.name: column for column in found["customers"].columns}
+    assert customers["metadata.tier"].is_custom
+    assert (customers["balance"].type, customers["balance"].is_custom) == (
+        "integer",
+        False,
+    )
+    assert set(payload("customer")) <= set(customers)
+    assert "evidence" in {column.name for column in found["disputes"].columns}
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_the_fields_are_those_of_the_description(name: str) -> None:
+    spec = openapi.load("stripe/stripe_read_subset.derived.json")
+    schema = spec.document["components"]["schemas"][KINDS[name].object]
+
+    listed = {column.name for column in columns_of(name, [])}
+
+    ours = {"last_failed_charge"} if name == "invoices" else set()
+    unseen = {"deleted", "client_secret", "confirmation_secret"}
+    assert listed - ours == set(schema["properties"]) - unseen
 
 
 # --- keys -------------------------------------------------------------------------
