@@ -307,8 +307,7 @@ class ZendeskConnector(Connector):
         )
 
     def _described(self, stream: Stream) -> Stream:
-        if stream.name in _CSAT:
-            return self._csat(stream)
+        own: list[Column] = []
         if stream.name == "tickets":
             named = self.account.ticket_fields.items()
             own = [
@@ -317,9 +316,8 @@ class ZendeskConnector(Connector):
             ]
         elif stream.name in ("users", "organizations"):
             own = self._own_columns(f"{stream.name[:-1]}_fields")
-        else:
-            return stream
-        return replace(stream, columns=(*documented(stream.name), *own))
+        described = replace(stream, columns=(*documented(stream.name), *own))
+        return self._csat(described) if stream.name in _CSAT else described
 
     def _own_columns(self, kind: str) -> list[Column]:
         return [

@@ -45,7 +45,7 @@ def _cursor_export(
     account: ZendeskAccount, stream: str, request: ReadRequest, cursor: JsonDict
 ) -> Rows:
     guard = LoopGuard()
-    start = unix(request.since) if request.since else 0
+    start = int(cursor.get("start") or (unix(request.since) if request.since else 0))
     after = cursor.get("after")
     while True:
         params: JsonDict = {"per_page": _size(request, MOST_EXPORTED)}
@@ -65,7 +65,8 @@ def _cursor_export(
             guard.check(after, rows)
         if stream == "tickets":
             rows = _with_sideloads(rows, body)
-        yield rows, {"after": after} if after else {}
+        newest = max([start, *map(changed_at, rows)])
+        yield rows, {"after": after} if after else {"start": newest}
         if is_end or _all_later(rows, request.until):
             return
 

@@ -356,6 +356,28 @@ def test_a_cursor_export_goes_on_from_its_cursor_and_not_from_updated_at(
     assert (ids(again), again[-1].cursor) == ([], later[-1].cursor)
 
 
+def test_an_export_that_ends_without_a_cursor_goes_on_from_its_last_row(
+    setup: Setup,
+) -> None:
+    fake = setup.fake
+    fake.put(fake.objects, 1, name="A", role="end-user", active=True)
+    last = {
+        "users": list(fake.objects.values()),
+        "after_cursor": None,
+        "after_url": None,
+        "end_of_stream": True,
+    }
+    fake.refused["/incremental/users/cursor.json"] = Response(200, last)
+
+    (page,) = setup.read("users")
+    setup.read("users", "incremental", cursor=page.cursor)
+
+    made = fake.objects["1"]["generated_timestamp"]
+    assert page.cursor == {"start": made}
+    query = setup.queries("/incremental/users/cursor.json")[-1]
+    assert query["start_time"] == str(made)
+
+
 def test_staff_is_no_contact(setup: Setup) -> None:
     setup.fake.put(setup.fake.objects, 1, name="A", role="agent", active=True)
     setup.fake.put(setup.fake.objects, 2, name="B", role="end-user", active=True)
@@ -546,10 +568,28 @@ def test_only_the_surveys_an_account_has_are_chosen_at_first(setup: Setup) -> No
     assert [c.name for c in found["users"].columns if c.is_custom] == [
         "user_fields.seat"
     ]
-    known = {column.name for column in found["tickets"].columns}
-    assert set(payload("ticket")) <= known
     with pytest.raises(ConfigError, match="either"):
         setup.read("survey_responses")
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ("organizations", payload("organization")),
+        ("users", payload("user")),
+        ("tickets", payload("ticket")),
+        ("ticket_metrics", payload("ticket")["metric_set"]),
+        ("satisfaction_ratings", payload("satisfaction_rating")),
+        ("survey_responses", payload("survey_response")),
+        ("sla_events", payload("metric_event")),
+    ],
+)
+def test_discovery_knows_what_is_sent(
+    setup: Setup, name: str, sent: dict[str, Any]
+) -> None:
+    found = {stream.name: stream.columns for stream in setup.connector().discover()}
+
+    assert set(sent) <= {column.name for column in found[name]}
 
 
 def test_ticket_metrics_are_objects(setup: Setup) -> None:
