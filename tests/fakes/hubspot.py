@@ -15,6 +15,7 @@ JsonDict = dict[str, Any]
 PORTAL = 48210007
 DEEPEST = 10_000
 _CRM = re.compile(r"^/crm/(\w+)/20\d\d-\d\d/(.+)$|^/crm/v[34]/(\w+)/(.+)$")
+_OWNERS = re.compile(r"^/crm/(?:v3/owners|owners/20\d\d-\d\d)$")
 _MARKETING = re.compile(
     r"^/marketing/(?:marketing-events/20\d\d-\d\d|v3/marketing-events)(/.*)?$"
 )
@@ -278,7 +279,7 @@ class HubspotFake(FakeProvider):
             return Response(200, {"results": self.schemas})
         if found := _MARKETING.match(request.path):
             return self._marketing(request, found[1] or "")
-        if request.path in ("/crm/v3/owners", "/crm/owners/2026-09"):
+        if _OWNERS.match(request.path):
             return _listed(self.owners, request)
         found = _CRM.match(request.path)
         if found is None:

@@ -634,15 +634,50 @@ def test_without_credentials_a_person_is_told_what_to_do(setup: Setup) -> None:
         connector.check()
 
 
-def test_the_version_is_a_setting(setup: Setup) -> None:
-    setup.fake.put("contacts", "1")
+_DATED = {
+    "/account-info/2026-03/details",
+    "/crm-object-schemas/2026-03/schemas",
+    "/crm/associations/2026-03/deals/companies/batch/read",
+    "/crm/objects/2026-03/companies",
+    "/crm/objects/2026-03/deals",
+    "/crm/objects/2026-03/deals/search",
+    "/crm/owners/2026-03",
+    "/crm/pipelines/2026-03/deals",
+    "/marketing/marketing-events/2026-03",
+    "/marketing/marketing-events/2026-03/participations/410/breakdown",
+} | {f"/crm/properties/2026-03/{name}" for name in KINDS}
+_LEGACY = {
+    "/account-info/v3/details",
+    "/crm/v3/schemas",
+    "/crm/v4/associations/deals/companies/batch/read",
+    "/crm/v3/objects/companies",
+    "/crm/v3/objects/deals",
+    "/crm/v3/objects/deals/search",
+    "/crm/v3/owners",
+    "/crm/v3/pipelines/deals",
+    "/marketing/v3/marketing-events",
+    "/marketing/v3/marketing-events/participations/410/breakdown",
+} | {f"/crm/v3/properties/{name}" for name in KINDS}
 
-    setup.read("contacts", settings={"api_version": "v3"})
 
-    paths = {call.path for call in setup.server.calls}
-    assert "/crm/v3/objects/contacts" in paths
-    assert "/crm/v4/associations/contacts/companies/batch/read" in paths
-    assert not any("2026" in path for path in paths)
+@pytest.mark.parametrize(
+    ("version", "addresses"), [("2026-03", _DATED), ("v3", _LEGACY)]
+)
+def test_every_address_has_the_chosen_version(
+    setup: Setup, version: str, addresses: set[str]
+) -> None:
+    setup.fake.put("deals", "1")
+    setup.fake.events = [payload("marketing_event")]
+    settings = {"api_version": version}
+
+    setup.connector(**settings).check()
+    setup.connector(**settings).discover()
+    setup.read("deals", settings=settings)
+    setup.read("marketing_event_participations", settings=settings)
+
+    assert {call.path for call in setup.server.calls} == addresses
+    app = HubspotConnector.oauth_app(settings, {})
+    assert app.token_url == f"https://api.hubapi.com/oauth/{version}/token"
 
 
 def test_the_browser_is_sent_to_hubspot_with_scopes_and_state() -> None:
