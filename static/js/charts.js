@@ -59,7 +59,7 @@ function options(data, width, height, figure) {
       stroke,
       width: 1.6,
       dash: DASHES[index % DASHES.length],
-      points: { show: data.x.length < 2 },
+      points: { show: false, filter: () => alone(line.values) },
       fill: data.series.length === 1 ? fade(stroke) : undefined,
     };
   });
@@ -102,6 +102,13 @@ function steps(data) {
     line.values.every((value) => value === null || Number.isInteger(value)));
   const powers = Array.from({ length: 12 }, (_, power) => 10 ** power);
   return isCount ? powers.flatMap((power) => [power, 2 * power, 5 * power]) : undefined;
+}
+
+// A value without neighbours makes no line: it is drawn as a point.
+function alone(values) {
+  const isGap = (value) => value === null || value === undefined;
+  return [...values.keys()].filter((at) =>
+    !isGap(values[at]) && isGap(values[at - 1]) && isGap(values[at + 1]));
 }
 
 function fade(value) {
