@@ -39,6 +39,11 @@ _MERGED = "closed_by_merge"
 """Zendesk's tag on a ticket whose conversation goes on in another one."""
 _RATINGS = {"good": 100.0, "neutral": 50.0, "bad": 0.0}
 
+_REPLY_TIMES = {
+    "reply_time_in_seconds": timedelta(seconds=1),
+    "reply_time_in_minutes": timedelta(minutes=1),
+}
+
 Names = Mapping[str, str]
 
 
@@ -147,7 +152,7 @@ def _ticket(
         team=sideloaded.get("group") or text(raw, "group_id"),
         assignee=sideloaded.get("assignee") or text(raw, "assignee_id"),
         opened_at=opened_at,
-        first_replied_at=_after(opened_at, metrics, "reply_time_in_minutes"),
+        first_replied_at=_first_reply(opened_at, metrics),
         solved_at=moment(metrics, "solved_at") if status in _DONE else None,
         closed_at=moment(metrics, "status_updated_at") if status == "closed" else None,
         reopen_count=reopens,
@@ -307,13 +312,14 @@ def _is_escalated(
     return stations > 1
 
 
-def _after(opened_at: datetime | None, metrics: JsonDict, name: str) -> datetime | None:
-    """Opening time plus a metric in calendar minutes."""
-    spans = metrics.get(name) or {}
-    minutes = real(spans, "calendar") if isinstance(spans, dict) else None
-    if opened_at is None or minutes is None:
-        return None
-    return opened_at + timedelta(minutes=minutes)
+def _first_reply(opened_at: datetime | None, metrics: JsonDict) -> datetime | None:
+    """By the calendar; for messaging tickets Zendesk counts the seconds too."""
+    for name, unit in _REPLY_TIMES.items():
+        spans = metrics.get(name)
+        passed = real(spans, "calendar") if isinstance(spans, dict) else None
+        if opened_at is not None and passed is not None:
+            return opened_at + passed * unit
+    return None
 
 
 def _custom(raw: JsonDict, name: str) -> JsonDict:

@@ -121,6 +121,21 @@ def test_first_contact_resolution(
 
 
 @pytest.mark.parametrize(
+    ("spans", "replied_at"),
+    [
+        ({"reply_time_in_seconds": {"calendar": 25}}, "2026-01-02T08:00:25"),
+        ({"reply_time_in_seconds": {"calendar": None}}, "2026-01-02T08:42:00"),
+        ({"reply_time_in_minutes": {"calendar": None, "business": None}}, None),
+        ({"reply_time_in_minutes": None}, None),
+    ],
+)
+def test_the_first_reply(spans: dict[str, Any], replied_at: str | None) -> None:
+    expected = at(replied_at) if replied_at else None
+
+    assert ticket(metric_set=spans).first_replied_at == expected
+
+
+@pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({"tags": ["ESCALATED"]}, True),
