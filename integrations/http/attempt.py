@@ -42,6 +42,8 @@ USER_AGENT = "ChurnGuard/1.0"
 MAX_REDIRECTS = 5
 MAX_ERROR_BYTES = 1 << 20
 
+# What providers ask for when a call has to be traced: Stripe's first.
+_REQUEST_IDS = ("request-id", "x-request-id", "x-hubspot-correlation-id")
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _WIRE_ERRORS = (httpx.TransportError, TruncatedError)
 
@@ -308,8 +310,15 @@ def _report(
             "duration_s": round(facts.duration_s, 4),
             "attempt": number,
             "outcome": facts.outcome,
+            "request_id": _request_id(wire),
         },
     )
+
+
+def _request_id(wire: _Wire | None) -> str:
+    """The provider's name for the call; "" where it gave none."""
+    headers = wire.response.headers if wire is not None else httpx.Headers()
+    return next((headers[name] for name in _REQUEST_IDS if name in headers), "")
 
 
 def _feed_budgets(

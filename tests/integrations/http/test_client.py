@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import httpx
 import pytest
 
@@ -267,6 +269,22 @@ def test_refusal_carries_the_providers_code():
     assert str(caught.value) == (
         "Salesforce rejected the request (INVALID_FIELD: No such column 'Foo')."
     )
+
+
+@pytest.mark.parametrize(
+    ("headers", "traced"),
+    [
+        ({"Request-Id": "req_1"}, "req_1"),
+        ({"X-Request-Id": "8a"}, "8a"),
+        ({}, ""),
+    ],
+)
+def test_a_call_is_logged_with_the_providers_name_for_it(caplog, headers, traced):
+    caplog.set_level(logging.DEBUG, "integrations.http")
+
+    make_client(Provider(httpx.Response(200, headers=headers))).get("/x")
+
+    assert [record.request_id for record in caplog.records] == [traced]
 
 
 def test_stripe_decides_itself_whether_to_retry():
