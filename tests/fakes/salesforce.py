@@ -283,9 +283,6 @@ class SalesforceFake(FakeProvider):
 
     def _route(self, request: Request, version: str, path: str) -> Response:
         parts = path.strip("/").split("/")
-        if not parts[0]:
-            shown = {"sobjects": f"/services/data/v{version}/sobjects"}
-            return Response(200, shown)
         if path == "/limits":
             # This user lacks “View Setup and Configuration”.
             message = "You do not have permission to view this resource."

@@ -92,7 +92,9 @@ class Org:
         """The signed client, held to the org's daily quota."""
         # Every answer tells the quota; /limits does so only to users with the
         # permission “View Setup and Configuration”.
-        reply = self._unlimited.get(self.path("/"))
+        reply = self._unlimited.get(
+            self.path("/query"), params={"q": "SELECT Id FROM Organization"}
+        )
         dialect = dialect_of(self._unlimited.adapter)
         usages = read_usage(reply.headers, dialect, self.connector.now())
         usage = next((each for each in usages if each.limit), None)

@@ -676,7 +676,7 @@ def test_a_quota_others_have_used_up_stops_the_read_before_its_first_call(
 
     assert caught.value.retry_after_s
     assert 3_500 < caught.value.retry_after_s <= 3_600
-    assert [c.path for c in setup.server.calls] == ["/services/data/v66.0/"]
+    assert setup.queries() == ["SELECT Id FROM Organization"]
 
 
 def test_the_quota_is_known_without_the_permission_to_view_setup(setup: Setup) -> None:
@@ -744,13 +744,13 @@ def test_a_subquery_of_many_rows_is_read_to_its_end(setup: Setup) -> None:
         contacts(2, f"{nested}4"),
         contacts(4, None),
     ]
+    connector = setup.connector(soql_streams=[{"name": "tree", "query": query}])
+    connector.check()
     for body in answers:
         response = Response(200, body)
         setup.server.fail("reply", "/services/data/v66.0/query", response=response)
 
-    (page,) = setup.read(
-        "tree", settings={"soql_streams": [{"name": "tree", "query": query}]}
-    )
+    (page,) = connector.read(Stream("tree", "object"), ReadRequest("full"))
 
     (record,) = page.records
     assert record.raw["Contacts"] == [{"Id": f"003{number}"} for number in range(6)]
