@@ -96,6 +96,15 @@ FIELDS: dict[str, dict[str, str]] = {
         "IsArchived": "boolean",
         "OwnerId": "owner",
     },
+    "Event": {
+        "AccountId": "account",
+        "WhoId": "reference",
+        "Subject": "combobox",
+        "StartDateTime": "datetime",
+        "EndDateTime": "datetime",
+        "IsChild": "boolean",
+        "OwnerId": "owner",
+    },
     "Workspace__c": {
         "Name": "string",
         "Seats__c": "double",

@@ -124,7 +124,7 @@ KINDS: dict[str, Kind] = {
             "Events",
             (
                 *("WhoId", "WhatId", "AccountId", "Subject", "StartDateTime"),
-                *("EndDateTime", "EventSubtype", "IsArchived", "OwnerId"),
+                *("EndDateTime", "EventSubtype", "IsArchived", "IsChild", "OwnerId"),
             ),
         ),
         Kind("User", label="Users", fields=("Name", "Email", "IsActive", "UserType")),
@@ -147,10 +147,6 @@ class Described:
     @property
     def stamp(self) -> str:
         return next((name for name in STAMPS if name in self.types), "")
-
-    @property
-    def has_deleted(self) -> bool:
-        return "IsDeleted" in self.types
 
 
 def describe(kind: Kind, answer: JsonDict, extra: tuple[str, ...] = ()) -> Described:

@@ -13,6 +13,7 @@ from churnguard.errors import TransientError
 from integrations.connectors.base import JsonDict
 from integrations.connectors.salesforce.objects import Described
 from integrations.connectors.salesforce.org import Org
+from integrations.connectors.salesforce.records import NOT_KEPT
 from integrations.connectors.salesforce.rows import plain, quoted, select
 from integrations.http import RefusedError
 from integrations.pagination import LoopGuard
@@ -42,11 +43,9 @@ class Reader:
 
     @property
     def alive(self) -> str:
-        """What a full read leaves out: deleted rows, and leads that are contacts."""
-        conditions = ["IsDeleted = false"] if self.described.has_deleted else []
-        if "IsConverted" in self.described.types:
-            conditions.append("IsConverted = false")
-        return " AND ".join(conditions)
+        """The condition of rows that are records of their own."""
+        flags = [name for name in NOT_KEPT if name in self.described.types]
+        return " AND ".join(f"{name} = false" for name in flags)
 
     def since(self, at: str, until: str = "") -> str:
         """The condition of rows changed from `at` on and before `until`."""

@@ -31,6 +31,9 @@ _TASK_KINDS = {"Call": "call", "Email": "mail", "ListEmail": "mail", "Task": "ta
 _CALL_TYPES = {"Inbound": "in", "Outbound": "out", "Internal": None}
 _PEOPLE = ("003", "00Q")
 """Key prefixes of Contact and Lead."""
+NOT_KEPT = ("IsDeleted", "IsConverted", "IsChild")
+"""Flags of rows that are no record of their own: deleted or merged, a lead that became
+a contact, an invitee's copy of an event."""
 
 
 def record_of(described: Described, raw: JsonDict, currency: str | None) -> AnyRecord:
@@ -60,8 +63,7 @@ def successor(raw: JsonDict) -> str | None:
 
 
 def is_gone(raw: JsonDict) -> bool:
-    """Deleted, merged into another, or a lead that became a contact."""
-    return raw.get("IsDeleted") is True or raw.get("IsConverted") is True
+    return any(raw.get(name) is True for name in NOT_KEPT)
 
 
 def _account(_: Described, raw: JsonDict, _currency: str | None) -> JsonDict:

@@ -325,6 +325,31 @@ def test_archived_tasks_are_read_and_never_swept_away(setup: Setup) -> None:
     assert all("IsDeleted = false" in q for q in setup.queries() if "ORDER BY Id" in q)
 
 
+def test_a_meeting_is_read_once_however_many_are_invited(setup: Setup) -> None:
+    for number in range(3):
+        setup.fake.put(
+            "Event",
+            f"00U5g000000000{number}AAA",
+            Subject="Quarterly review",
+            WhoId="0035g00000AdaLiAAA",
+            AccountId="0015g00000NorthAAA",
+            StartDateTime="2026-01-05T10:00:00.000Z",
+            EndDateTime="2026-01-05T11:00:00.000Z",
+            IsChild=number > 0,
+        )
+
+    (page, _end) = setup.read("Event")
+    (changed, _end) = setup.read("Event", "incremental", cursor={"since": ""})
+
+    (meeting,) = page.records
+    assert changed.records == [meeting]
+    assert isinstance(meeting, ConversationRecord)
+    assert (meeting.kind, meeting.direction) == ("meeting", "both")
+    assert meeting.contact_id == "0035g00000AdaLiAAA"
+    assert meeting.started_at == at("2026-01-05T10:00:00")
+    assert meeting.closed_at == at("2026-01-05T11:00:00")
+
+
 def test_an_object_without_deletes_or_stamps_can_be_read(setup: Setup) -> None:
     for name in ("SystemModstamp", "LastModifiedDate", "CreatedDate"):
         del setup.fake.fields["User"][name]
