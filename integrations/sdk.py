@@ -132,7 +132,9 @@ class IntegrationConfiguration:
 
 @dataclass
 class APIIngestionRule:
-    """An address to poll. sync_frequency: seconds; data_path: where the list is."""
+    """An address to poll. sync_frequency: seconds, 0 = by hand; data_path: where the
+    list is. What the specification leaves open, from record_type on, is as in the
+    endpoints of the REST connector."""
 
     rule_id: str
     organization_id: str
@@ -144,8 +146,13 @@ class APIIngestionRule:
     response_format: str = "json"
     data_path: str = ""
     sync_frequency: int = 3600
-    field_mappings: dict[str, str] = field(default_factory=dict)
+    field_mappings: dict[str, Any] = field(default_factory=dict)
     record_type: str = "customer"
+    primary_key: str | list[str] = ""
+    pagination: dict[str, Any] = field(default_factory=dict)
+    incremental: dict[str, Any] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
+    body: dict[str, Any] = field(default_factory=dict)
 
     def as_body(self) -> dict[str, Any]:
         """The IntegrationConfiguration body that does what the rule says."""

@@ -55,7 +55,9 @@ def integration_of_rule(rule: Mapping[str, Any]) -> JsonDict:
         "provider_name": "rest",
         "base_url": f"{address.scheme}://{address.netloc}",
         "settings": {"endpoints": [endpoint]},
-        "sync_config": {"sync_mode": "full"},
+        "sync_config": {
+            "sync_mode": "incremental" if "incremental" in endpoint else "full"
+        },
     }
     if rule.get("rule_id"):
         body["integration_id"] = str(rule["rule_id"])

@@ -145,3 +145,36 @@ def test_an_ingestion_rule_becomes_a_rest_integration(org: Organization) -> None
     row = Integration.objects.get(public_id=made)
     assert (row.provider_name, row.sync_frequency) == ("rest", 1800)
     assert "your_token" not in str(row.settings)
+
+
+def test_a_rule_may_ask_for_changes_page_by_page(org: Organization) -> None:
+    rule = APIIngestionRule(
+        rule_id="changes",
+        organization_id=org.public_id,
+        name="Changes",
+        endpoint_url="https://api.external.com/search",
+        http_method="post",
+        response_format="JSON",
+        sync_frequency=0,
+        primary_key=["team", "no"],
+        body={"kind": "all"},
+        pagination={"type": "page", "param": "page", "in_body": True},
+        incremental={"field": "changed", "param": "since"},
+    )
+
+    made = asyncio.run(IntegrationEngine().register_integration(rule))
+
+    row = Integration.objects.get(public_id=made)
+    assert (row.sync_mode, row.sync_frequency) == ("incremental", 0)
+    (endpoint,) = row.settings["endpoints"]
+    assert endpoint == {
+        "record_type": "customer",
+        "name": "changes",
+        "endpoint_url": "https://api.external.com/search",
+        "http_method": "POST",
+        "response_format": "json",
+        "primary_key": ["team", "no"],
+        "body": {"kind": "all"},
+        "pagination": {"type": "page", "param": "page", "in_body": True},
+        "incremental": {"field": "changed", "param": "since"},
+    }
