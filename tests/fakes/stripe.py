@@ -248,10 +248,11 @@ class StripeFake(FakeProvider):
         return part
 
     def _nested(self, request: Request) -> list[dict[str, Any]] | None:
-        """Rows of a list inside an object: all of those kept under its "_all"."""
+        """Rows of a list inside an object: all of those kept under its "_all", where
+        it shows only some."""
         if request.path == "/v1/subscription_items":
             owner = self.tables["/v1/subscriptions"][request.query["subscription"]]
-            return owner["items"]["_all"]
+            return owner["items"].get("_all", owner["items"]["data"])
         found = re.fullmatch(r"/v1/invoices/(\w+)/lines", request.path)
         if found:
             return self.tables["/v1/invoices"][found[1]]["lines"]["_all"]

@@ -278,13 +278,16 @@ class Account:
 
     def _remembered(self, path: str, *expand: str) -> JsonDict | None:
         key = (path, *expand)
-        if key not in self._found:
-            if len(self._found) >= _MOST_REMEMBERED:
-                # Prices made for one invoice each are as many as the invoices.
-                self._found.clear()
+        try:
+            return self._found[key]
+        except KeyError:
             options = {"expand": list(expand)} if expand else {}
-            self._found[key] = self.get_or_none(path, **options)
-        return self._found[key]
+            found = self.get_or_none(path, **options)
+        if len(self._found) >= _MOST_REMEMBERED:
+            # Prices made for one invoice each are as many as the invoices.
+            self._found.clear()
+        self._found[key] = found
+        return found
 
 
 def missing_scope(refusal: RefusedError) -> ConfigError:

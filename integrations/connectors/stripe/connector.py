@@ -12,6 +12,7 @@ invoices go back further), webhooks.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import ClassVar
@@ -44,7 +45,7 @@ from integrations.connectors.stripe.columns import columns_of
 from integrations.connectors.stripe.kinds import KINDS, Kind
 from integrations.connectors.stripe.mrr import Policy
 from integrations.connectors.stripe.reading import Found, Reader
-from integrations.http import RefusedError
+from integrations.http import RefusedError, ordered_map
 
 
 class StripeConnector(Connector):
@@ -144,16 +145,17 @@ class StripeConnector(Connector):
         kind = _kind(stream)
         cursor = request.cursor or {}
         self._check_mode(cursor)
+        workers = min(4, request.concurrent_requests)
         reader = Reader(
             self._account,
             kind,
             now=self.now(),
             size=max(1, min(MOST, request.batch_size)),
-            workers=min(4, request.concurrent_requests),
+            workers=workers,
         )
         try:
             for found in reader.read(cursor, request.since, request.until):
-                yield self._page(kind, found)
+                yield self._page(kind, found, workers)
         except RefusedError as refusal:
             if refusal.status == 403:
                 raise missing_scope(refusal) from refusal
@@ -161,7 +163,7 @@ class StripeConnector(Connector):
 
     def parse(self, stream: Stream, raw: JsonDict) -> AnyRecord:
         kind = _kind(stream)
-        try:
+        with _quarantining(kind):
             if kind.stream == "customers":
                 return records.customer(raw)
             if kind.stream == "subscriptions":
@@ -171,11 +173,6 @@ class StripeConnector(Connector):
             if kind.stream == "invoices":
                 return records.invoice(raw)
             return records.other(kind.stream, raw)
-        except (AttributeError, TypeError, ValueError) as exc:
-            # A list where an object should be, and the like.
-            raise RecordError(
-                f"The {kind.object} has an unexpected shape: {exc}.", code="wrong_type"
-            ) from exc
 
     def _newest(self, kind: Kind) -> list[JsonDict]:
         try:
@@ -189,21 +186,24 @@ class StripeConnector(Connector):
             return []
         return rows
 
-    def _page(self, kind: Kind, found: Found) -> Page:
-        done: list[AnyRecord] = []
-        rejects: list[Reject] = []
-        stream = kind.as_stream
-        for raw in found.rows:
-            try:
-                done.append(self.parse(stream, self._account.complete(kind, raw)))
-            except RecordError as exc:
-                rejects.append(Reject.of(exc, raw, str(raw.get("id") or "")))
+    def _page(self, kind: Kind, found: Found, workers: int) -> Page:
+        made = list(
+            ordered_map(lambda raw: self._made(kind, raw), found.rows, workers=workers)
+        )
         return Page(
-            records=done,
-            rejects=rejects,
+            records=[each for each in made if not isinstance(each, Reject)],
+            rejects=[each for each in made if isinstance(each, Reject)],
             deleted_ids=found.gone,
             cursor={**found.cursor, "live": self._is_live},
         )
+
+    def _made(self, kind: Kind, raw: JsonDict) -> AnyRecord | Reject:
+        try:
+            with _quarantining(kind):
+                whole = self._account.complete(kind, raw)
+            return self.parse(kind.as_stream, whole)
+        except RecordError as exc:
+            return Reject.of(exc, raw, str(raw.get("id") or ""))
 
     # --- settings -----------------------------------------------------------------
     @cached_property
@@ -247,6 +247,17 @@ class StripeConnector(Connector):
                 code="mode_changed",
                 fields={"api_key": "other mode"},
             )
+
+
+@contextmanager
+def _quarantining(kind: Kind) -> Iterator[None]:
+    """A list where an object should be, and the like, concern one object alone."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+        raise RecordError(
+            f"The {kind.object} has an unexpected shape: {exc}.", code="wrong_type"
+        ) from exc
 
 
 def _kind(stream: Stream) -> Kind:

@@ -186,7 +186,6 @@ def test_a_deleted_coupon_is_found_where_it_was_redeemed(
         raw["customer"]["discount"] = held
         shop.fake.put("/v1/customers", payload("customer") | {"discount": held})
         expected = round((10_000 + 7002) * 0.8)
-    raw["items"]["_all"] = raw["items"]["data"]
 
     assert shop.first("subscriptions").mrr_minor == expected
 
@@ -490,6 +489,47 @@ def test_an_object_of_an_unexpected_shape_is_quarantined(shop: Shop) -> None:
     assert (reject.code, reject.external_id) == ("bad_price", "sub_2")
     with pytest.raises(RecordError):
         shop.connector().parse(KINDS["subscriptions"].as_stream, bad)
+
+
+@pytest.mark.parametrize(
+    ("stream", "changes"),
+    [
+        ("subscriptions", {"items": [{"id": "si_1"}]}),
+        ("subscriptions", {"discounts": [{"source": "LOYAL20"}]}),
+        ("subscriptions", {"items": {"data": [{"id": "si_1", "discounts": 1}]}}),
+        ("invoices", {"lines": {"data": ["il_1"]}}),
+        ("invoices", {"attempt_count": "often"}),
+        ("disputes", {"evidence": None, "metadata": ["x"]}),
+    ],
+)
+def test_a_shape_nobody_expected_concerns_one_object(
+    shop: Shop, stream: str, changes: dict[str, Any]
+) -> None:
+    put_subscription(shop)
+    good = payload(KINDS[stream].object)
+    path = KINDS[stream].path
+    shop.fake.put(path, good)
+    shop.fake.put(path, good | {"id": "bad"} | changes)
+
+    pages = shop.read(stream, concurrent_requests=4)
+
+    assert ids(pages) == [good["id"]]
+    (reject,) = [each for page in pages for each in page.rejects]
+    assert (reject.external_id, reject.code) == ("bad", "wrong_type")
+
+
+def test_objects_are_completed_side_by_side_in_their_order(shop: Shop) -> None:
+    put_charges(shop)
+    for number in range(8):
+        raw = payload("invoice") | {"id": f"in_{number}", "payments": PAYMENTS}
+        shop.fake.put("/v1/invoices", raw)
+
+    (page,) = shop.read("invoices", batch_size=50, concurrent_requests=4)
+
+    assert ids([page]) == [f"in_{number}" for number in range(7, -1, -1)]
+    assert {r.last_failed_at for r in page.records} == {
+        datetime.fromtimestamp(1767445200, UTC)
+    }
 
 
 # --- lists and events -------------------------------------------------------------
