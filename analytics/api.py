@@ -120,7 +120,11 @@ class CustomersView(APIView):
         tags=["Customers"],
         parameters=[
             _text("search", "Name, domain, e-mail, our id or an id in a source."),
-            _text("band", "Only this band.", enum=queries.BANDS),
+            _text(
+                "band",
+                "Only those in this band who have not left, or those who have.",
+                enum=queries.STANDINGS,
+            ),
             _text("segment", "Only this segment."),
             _text("segment_id", "Only this saved segment, by id or slug."),
             _text("plan", "Only this plan."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet
@@ -29,13 +29,16 @@ ORDERINGS = {
     "-probability": ("churn_probability", True),
 }
 BANDS = ("healthy", "watch", "at_risk", "unknown")
+LEFT = "left"
+STANDINGS = (*BANDS, LEFT)
+"""What a customer counts as: its band while it is there, then that it has left."""
 
 
 @dataclass(frozen=True, slots=True)
 class CustomerFilter:
-    """search: name, domain, e-mail, our id or an id in a source. band, segment, plan:
-    exact. least/most: score range, inclusive. segment_id: id or slug of a saved
-    segment. order: a key of ORDERINGS."""
+    """search: name, domain, e-mail, our id or an id in a source. band: one of
+    STANDINGS. segment, plan: exact. least/most: score range, inclusive. segment_id: id
+    or slug of a saved segment. order: a key of ORDERINGS."""
 
     search: str = ""
     band: str = ""
@@ -54,8 +57,8 @@ class CustomerFilter:
         if order not in ORDERINGS:
             fields["order"] = f"one of {', '.join(ORDERINGS)}"
         band = query.get("band") or ""
-        if band and band not in BANDS:
-            fields["band"] = f"one of {', '.join(BANDS)}"
+        if band and band not in STANDINGS:
+            fields["band"] = f"one of {', '.join(STANDINGS)}"
         scores: dict[str, int | None] = {}
         for name in ("min_score", "max_score"):
             text = query.get(name) or ""
@@ -106,7 +109,11 @@ def filter_customers(
             | Q(public_id=chosen.search)
             | Q(pk__in=by_source)
         )
-    for name in ("band", "segment", "plan"):
+    if chosen.band == LEFT:
+        rows = rows.filter(_has_left(datetime.now(UTC)))
+    elif chosen.band:
+        rows = rows.filter(~_has_left(datetime.now(UTC)), band=chosen.band)
+    for name in ("segment", "plan"):
         value = getattr(chosen, name)
         if value:
             rows = rows.filter(**{name: value})
@@ -115,6 +122,10 @@ def filter_customers(
     if chosen.most is not None:
         rows = rows.filter(score__lte=chosen.most)
     return rows
+
+
+def _has_left(now: datetime) -> Q:
+    return Q(churned_at__isnull=False, churned_at__lte=now)
 
 
 def list_customers(
@@ -159,21 +170,19 @@ def list_customers(
 
 
 def band_counts(organization: Organization) -> dict[str, int]:
-    """How many living customers are in each band; all bands are present."""
-    counts = dict(
+    """How many customers are there in each band, and how many have left by the date
+    their sources give; all of STANDINGS are present."""
+    left = _has_left(datetime.now(UTC))
+    rows = (
         customers_of(organization)
         .values_list("band")
-        .annotate(n=Count("pk"))
-        .values_list("band", "n")
+        .annotate(here=Count("pk", filter=~left), left=Count("pk", filter=left))
     )
-    return {band: counts.get(band, 0) for band in BANDS}
-
-
-def count_left_at_risk(organization: Organization, now: datetime) -> int:
-    """How many of those at risk have left, by the date their sources give."""
-    return (
-        customers_of(organization).filter(band="at_risk", churned_at__lte=now).count()
-    )
+    counts = dict.fromkeys(STANDINGS, 0)
+    for band, here, gone in rows:
+        counts[band] += here
+        counts[LEFT] += gone
+    return counts
 
 
 def choices(organization: Organization, column: str, most: int = 100) -> list[str]:

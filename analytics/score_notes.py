@@ -21,6 +21,7 @@ class ScoredCustomer:
     segment: str
     score: int | None
     band: str
+    has_left: bool
 
 
 def publish_changes(
@@ -34,7 +35,9 @@ def publish_changes(
     spared: frozenset[int] | set[int] = frozenset(),
 ) -> None:
     """A note per changed score (most 200 a round, then one summary), and a notice for
-    each customer that fell into a worse band or recovered; none for those `spared`."""
+    each customer that fell into a worse band or recovered; none for those `spared`,
+    and none for those who have left: nobody can win them back by it."""
+    _resolve_of_left(cur, org_id, customers)
     payloads: list[dict[str, Any]] = []
     moved = 0
     for i, customer in enumerate(customers):
@@ -58,7 +61,7 @@ def publish_changes(
             )
         was_better = customer.band not in (health.UNKNOWN, health.AT_RISK)
         fell = was_better and new_bands[i] == health.AT_RISK
-        if fell and customer.id not in spared:
+        if fell and not customer.has_left and customer.id not in spared:
             notices.open_notice(
                 cur,
                 org_id,
@@ -78,3 +81,17 @@ def publish_changes(
         )
     if payloads:
         notes.publish(cur, org_id, "health-scores", payloads)
+
+
+def _resolve_of_left(cur: Cursor, org_id: int, customers: list[ScoredCustomer]) -> None:
+    """Close what is open about customers who have left meanwhile."""
+    left = [c for c in customers if c.has_left and c.band == health.AT_RISK]
+    if not left:
+        return
+    cur.execute(
+        "SELECT key FROM cg_notice WHERE organization_id = %s AND resolved_at IS NULL "
+        "AND key = ANY(%s)",
+        [org_id, [f"band:{customer.public_id}" for customer in left]],
+    )
+    for (key,) in cur.fetchall():
+        notices.resolve_notice(cur, org_id, key)

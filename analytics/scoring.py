@@ -95,7 +95,7 @@ def score_customers(
     cur.execute("SET LOCAL work_mem = '256MB'")
     cur.execute("SELECT timezone FROM cg_organization WHERE id = %s", [org_id])
     (timezone,) = cur.fetchone() or ()
-    customers = load_customers(cur, customer_ids)
+    customers = load_customers(cur, customer_ids, now)
     facts = fact_table.gather(cur, org_id, [c.id for c in customers], now, timezone)
     priors = get_priors(cur, org_id, customers)
     changed = 0
@@ -142,11 +142,12 @@ def active_definition(organization_id: int, segment: str = "") -> ScoreDefinitio
     return made
 
 
-def load_customers(cur: Cursor, ids: list[int]) -> list[ScoredCustomer]:
+def load_customers(cur: Cursor, ids: list[int], now: datetime) -> list[ScoredCustomer]:
     cur.execute(
-        "SELECT id, public_id, name, segment, score, band FROM cg_customer "
+        "SELECT id, public_id, name, segment, score, band, "
+        "coalesce(churned_at <= %s, false) FROM cg_customer "
         "WHERE id = ANY(%s::bigint[]) ORDER BY id",
-        [literal(ids)],
+        [now, literal(ids)],
     )
     return [ScoredCustomer(*row) for row in cur.fetchall()]
 

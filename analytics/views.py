@@ -22,7 +22,6 @@ from churnguard.api import page_limit
 from churnguard.auth import has_role, org_view
 from churnguard.errors import ConfigError
 from churnguard.middleware import PageRequest
-from churnguard.models import Organization
 from churnguard.stream.positions import newest
 
 _ICONS = {
@@ -78,12 +77,11 @@ def customers(request: PageRequest) -> HttpResponse:
             "can_write": has_role(request, "analyst"),
             "segments": queries.choices(organization, "segment"),
             "plans": queries.choices(organization, "plan"),
-            "bands": queries.BANDS,
+            "bands": queries.STANDINGS,
             "after": after,
             "default_order": chosen.order,
             "problem": problem,
             "at_risk_tone": "danger" if counts["at_risk"] else None,
-            "at_risk_hint": _at_risk_hint(organization, now),
             "now": now,
             "live_seq": newest(request.organization.pk, "health-scores"),
             "api_path": reverse("api-customers"),
@@ -213,11 +211,6 @@ def usage(request: PageRequest) -> HttpResponse:
         },
         status=400 if problem else 200,
     )
-
-
-def _at_risk_hint(organization: Organization, now: datetime) -> str:
-    left = queries.count_left_at_risk(organization, now)
-    return f"below 40 points; {left} of these left" if left else "below 40 points"
 
 
 def _sparklines(customer_ids: list[int]) -> dict[int, list[int]]:

@@ -34,6 +34,7 @@ STATUSES: dict[str, Status] = {
     "medium": Status("warn", "diamond", "Medium"),
     "high": Status("danger", "square", "High"),
     "unknown": Status("neutral", "ring", "Too little data"),
+    "left": Status("neutral", "ring", "Left"),
     "unscored": Status("neutral", "ring", "Not scored yet"),
     # integrations and runs
     "active": Status("ok", "circle", "Active"),

@@ -73,7 +73,7 @@ def _add(
     now: datetime,
     tally: _Tally,
 ) -> None:
-    customers = scoring.load_customers(cur, ids)
+    customers = scoring.load_customers(cur, ids, now)
     found = fact_table.gather(
         cur, organization.pk, [one.id for one in customers], now, organization.timezone
     )

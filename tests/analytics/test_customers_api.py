@@ -266,7 +266,15 @@ def test_the_page_tells_those_who_left_from_those_at_risk(
     add(org, "Unwell", 35, band="at_risk")
     client.force_login(alice)
 
-    page = client.get("/customers/").content.decode()
+    page = client.get("/customers/")
 
-    assert "below 40 points; 1 of these left" in page
-    assert page.count("Left <time") == 1
+    counts = page.context["counts"]
+    assert (counts["at_risk"], counts["left"], page.context["total"]) == (2, 1, 3)
+    assert page.content.decode().count("Left <time") == 1
+
+    def names(path: str) -> list[str]:
+        return sorted(row.name for row, _scores in client.get(path).context["rows"])
+
+    assert names("/customers/?band=at_risk") == ["Leaving", "Unwell"]
+    assert names("/customers/?band=left") == ["Gone"]
+    assert names("/customers/") == ["Gone", "Leaving", "Unwell"]

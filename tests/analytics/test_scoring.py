@@ -325,6 +325,34 @@ def test_falling_into_at_risk_opens_one_notice_and_recovery_closes_it(
     assert notice.resolved_at is not None
 
 
+def test_who_has_left_is_nobody_to_be_told_about(ref: CustomerSource) -> None:
+    use(ref, list(range(118)))
+    Invoice.objects.create(**entity(ref, "i1"), status="paid", paid_at=NOW)
+    score(ref)
+    Customer.objects.filter(pk=ref.customer.pk).update(churned_at=NOW)
+    subscription = Subscription.objects.create(
+        **entity(ref, "s1"), status="active", cancel_at=NOW + timedelta(days=90)
+    )
+    score(ref)
+
+    ref.customer.refresh_from_db()
+    assert ref.customer.band == "at_risk"
+    assert not Notice.objects.exists()
+
+    # One who is there falls, and the notice ends with the customer.
+    Customer.objects.filter(pk=ref.customer.pk).update(churned_at=None)
+    Subscription.objects.filter(pk=subscription.pk).update(cancel_at=None)
+    score(ref)
+    Subscription.objects.filter(pk=subscription.pk).update(
+        cancel_at=NOW + timedelta(days=90)
+    )
+    score(ref)
+    assert Notice.objects.filter(resolved_at=None).count() == 1
+    Customer.objects.filter(pk=ref.customer.pk).update(churned_at=NOW)
+    score(ref)
+    assert Notice.objects.filter(resolved_at=None).count() == 0
+
+
 def test_priors_are_medians_over_the_newest_scores(
     org: Organization, source: Source
 ) -> None:

@@ -166,6 +166,8 @@ def test_overall_numbers_by_hand(
     make_batch(web, now - timedelta(hours=30), inserted=9)
     for band in ("healthy", "healthy", "at_risk"):
         Customer.objects.create(organization=org, band=band)
+    gone = now - timedelta(days=1)
+    Customer.objects.create(organization=org, band="at_risk", churned_at=gone)
     open_notice(connection, org.pk, "x", "critical", "x:1", "Look")
     stats.forget(org)
 
@@ -181,8 +183,10 @@ def test_overall_numbers_by_hand(
         "filtered": 0,
         "events": 4,
     }
-    assert body["customers"]["total"] == 3
-    assert body["customers"]["by_band"]["healthy"] == 2
+    assert body["customers"]["total"] == 4
+    assert body["customers"]["by_band"] == {
+        "healthy": 2, "watch": 0, "at_risk": 1, "unknown": 0, "left": 1,
+    }  # fmt: skip
     assert body["sync_jobs_24h"]["by_status"] == {
         "pending": 0,
         "processing": 1,
