@@ -12,6 +12,7 @@ from typing import Any
 from django.db import transaction
 
 from churnguard import crypto
+from churnguard.errors import ConfigError
 from integrations import token_stores
 from integrations.connectors.base import Connector
 from integrations.models import Credential, Integration, OAuthState, TriedToken
@@ -48,6 +49,7 @@ def save(
 ) -> Credential:
     """Store `secrets` over those already there; a value of None removes one. In place
     of a refresh token that a test has spent, the tokens it was renewed to are stored.
+    Raises ConfigError for an expires_at that is no time.
     """
     now = datetime.now(UTC)
     with transaction.atomic():
@@ -70,7 +72,7 @@ def save(
         credential.blob = crypto.encrypt(values)
         credential.hints = hints
         credential.credential_type = credential_type or credential.credential_type
-        credential.expires_at = token_stores.moment_of(values.get("expires_at"))
+        credential.expires_at = _expiry(values)
         credential.set_by = by
         # Somebody set them anew: an interrupted renewal is of no importance any more.
         credential.spending = ""
@@ -125,10 +127,24 @@ def rotate_all() -> int:
                 held.blob = crypto.rotate(held.blob)
                 held.save(update_fields=["blob"])
                 count += 1
-    for tried in TriedToken.objects.only("pk", "blob"):
+    # One without tokens only notes that a renewal has begun.
+    for tried in TriedToken.objects.exclude(blob="").only("pk", "blob"):
         TriedToken.objects.filter(pk=tried.pk).update(blob=crypto.rotate(tried.blob))
     for state in OAuthState.objects.exclude(verifier="").only("pk", "verifier"):
         OAuthState.objects.filter(pk=state.pk).update(
             verifier=crypto.rotate(state.verifier)
         )
     return count
+
+
+def _expiry(values: Mapping[str, Any]) -> datetime | None:
+    given = values.get("expires_at")
+    try:
+        return token_stores.moment_of(given)
+    except (ValueError, OverflowError, OSError) as exc:
+        raise ConfigError(
+            "expires_at must be an ISO time, such as 2026-01-31T12:00:00Z, or seconds "
+            "since 1970.",
+            code="invalid_settings",
+            fields={"expires_at": "not a time"},
+        ) from exc

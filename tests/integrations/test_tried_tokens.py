@@ -155,12 +155,15 @@ def test_the_ring_turns_for_tried_tokens_too(
 ) -> None:
     store = token_stores.TriedTokens(org.pk, {"refresh_token": TYPED})
     store.save(TokenSet("at-2", "rt-2"))
+    begun = token_stores.TriedTokens(org.pk, {"refresh_token": "another"})
+    begun.note_spending("another")
     new = Fernet.generate_key().decode()
     settings.INTEGRATION_ENCRYPTION_KEY = [new, *settings.INTEGRATION_ENCRYPTION_KEY]
 
     call_command("rotate_encryption")
 
     settings.INTEGRATION_ENCRYPTION_KEY = [new]
+    assert begun.was_spent("another")
     tokens = store.load()
     assert tokens is not None
     assert tokens.refresh_token == "rt-2"

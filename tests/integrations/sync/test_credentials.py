@@ -51,6 +51,31 @@ def test_short_secrets_have_no_hint_and_none_removes(
     assert credentials.load(integration) == {"pin": "1234"}
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("2026-01-31T12:00:00Z", datetime(2026, 1, 31, 12, tzinfo=UTC)),
+        (1769860800, datetime(2026, 1, 31, 12, tzinfo=UTC)),
+        ("soon", None),
+        (1e30, None),
+        ({"at": 1}, None),
+    ],
+)
+def test_a_token_ends_when_its_owner_says(
+    account: Account, connect: Connect, given: Any, kept: datetime | None
+) -> None:
+    integration = connect()
+
+    if kept is None:
+        with pytest.raises(ConfigError) as caught:
+            credentials.save(integration, {"expires_at": given}, by="test")
+        assert caught.value.fields == {"expires_at": "not a time"}
+        assert credentials.load(integration) == {"api_key": CANARY}
+    else:
+        credentials.save(integration, {"expires_at": given}, by="test")
+    assert Credential.objects.get().expires_at == kept
+
+
 def test_the_ring_is_rotated_while_old_secrets_work(
     account: Account, connect: Connect, settings: Any
 ) -> None:
