@@ -239,7 +239,13 @@ class ZendeskConnector(Connector):
     def parse(self, stream: Stream, raw: JsonDict) -> AnyRecord:
         is_ticket = stream.name == "tickets"
         fields = self.account.ticket_fields if is_ticket else {}
-        return records.record_of(stream.name, raw, fields, self._escalation_tags)
+        try:
+            return records.record_of(stream.name, raw, fields, self._escalation_tags)
+        except (AttributeError, KeyError, TypeError, ValueError) as exc:
+            # A list where an object should be, and the like.
+            raise RecordError(
+                f"The object has an unexpected shape: {exc}.", code="wrong_type"
+            ) from exc
 
     @cached_property
     def account(self) -> ZendeskAccount:

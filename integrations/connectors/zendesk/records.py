@@ -88,8 +88,8 @@ def rating_of(found: Any) -> JsonDict | None:
 
 
 def _sub_type(each: JsonDict) -> Any:
-    question = each.get("question") or each
-    return question.get("sub_type")
+    question = each.get("question")
+    return (question if isinstance(question, dict) else each).get("sub_type")
 
 
 def _organization(raw: JsonDict) -> CustomerRecord:

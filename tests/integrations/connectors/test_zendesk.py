@@ -317,6 +317,29 @@ def test_an_object_without_id_is_refused(name: str) -> None:
     assert caught.value.field == "id"
 
 
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("tickets", {"via": "email"}),
+        ("tickets", {"metric_set": [1]}),
+        ("tickets", {"satisfaction_rating": "good"}),
+        ("tickets", {"custom_fields": [{"id": [1], "value": 1}, 7], "via": [1]}),
+        ("sla_events", {"sla": "Gold"}),
+        ("survey_responses", {"sideloaded": 5}),
+    ],
+)
+def test_a_shape_nobody_expected_is_refused(
+    setup: Setup, name: str, changes: dict[str, Any]
+) -> None:
+    kinds = {"tickets": "ticket", "sla_events": "metric_event"}
+    raw = payload(kinds.get(name, "survey_response")) | changes
+
+    with pytest.raises(RecordError) as caught:
+        setup.connector().parse(STREAMS[name], raw)
+
+    assert caught.value.code == "wrong_type"
+
+
 # --- exports --------------------------------------------------------------------------
 
 
