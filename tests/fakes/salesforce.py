@@ -435,8 +435,10 @@ class SalesforceFake(FakeProvider):
         held["n"] += 1
         if held["n"] <= self.polls:
             return Response(200, self._job(parts[0], "InProgress"))
-        if self.failure:
-            failed = self._job(parts[0], "Failed") | {"errorMessage": self.failure}
+        # What has failed stays failed.
+        reason = held.setdefault("failure", self.failure)
+        if reason:
+            failed = self._job(parts[0], "Failed") | {"errorMessage": reason}
             return Response(200, failed)
         return Response(200, self._job(parts[0], "JobComplete"))
 

@@ -75,10 +75,10 @@ def test_a_killed_worker_s_job_is_read_on(bench: Bench) -> None:
 def test_a_job_of_many_minutes_is_waited_for(bench: Bench) -> None:
     bench.integration.retry_attempts = 1
     bench.integration.save()
-    bench.fake.polls = 16
+    bench.fake.polls = 21
     bench.fake.seed(25)
 
-    part = bench.sync("full", tries=20)
+    part = bench.sync("full", tries=25)
 
     assert (part.status, part.inserted) == ("completed", 25), part.error_detail
     assert bench.server.count(JOBS, "POST") == 1
