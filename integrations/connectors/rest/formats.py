@@ -23,6 +23,13 @@ from integrations.http import Reply
 from integrations.http.json_text import decode_text, encoding_of
 from integrations.pagination import pick
 
+ACCEPTED = {
+    "json": "application/json",
+    "ndjson": "application/x-ndjson, application/jsonl",
+    "csv": "text/csv",
+    "xml": "application/xml, text/xml",
+}
+"""Format -> media types to ask for."""
 ROWS = "rows"
 _DEEPEST = 100
 _TEXT = "text"

@@ -7,8 +7,11 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
+
 from integrations.connectors.rest.endpoints import Endpoint, key_paths
 from integrations.connectors.rest.formats import (
+    ACCEPTED,
     ROWS,
     as_text,
     decode,
@@ -199,7 +202,10 @@ class Walk:
                     _put(body, name, value)
                 else:
                     query[name] = value
-        options: dict[str, Any] = {"params": query, "headers": endpoint.headers}
+        wanted = f"{ACCEPTED[endpoint.response_format]}, */*;q=0.1"
+        headers = httpx.Headers({"Accept": wanted})
+        headers.update(endpoint.headers)
+        options: dict[str, Any] = {"params": query, "headers": headers}
         if endpoint.http_method == "POST":
             options |= {"json": body, "idempotent": True}
         return options

@@ -317,6 +317,29 @@ def test_a_wrong_name_in_xml_is_told() -> None:
         read(made)
 
 
+@pytest.mark.parametrize(
+    ("response_format", "content", "asked"),
+    [
+        ("json", b"[]", "application/json, */*;q=0.1"),
+        ("ndjson", b"", "application/x-ndjson, application/jsonl, */*;q=0.1"),
+        ("csv", b"", "text/csv, */*;q=0.1"),
+        ("xml", b"<a/>", "application/xml, text/xml, */*;q=0.1"),
+    ],
+)
+def test_the_format_is_asked_for(
+    response_format: str, content: bytes, asked: str
+) -> None:
+    api = Api(lambda _request: httpx.Response(200, content=content))
+    endpoint = {"response_format": response_format, "data_path": "a.b"}
+    if response_format != "xml":
+        del endpoint["data_path"]
+
+    read(connector(api, endpoint))
+    read(connector(api, {**endpoint, "headers": {"accept": "text/x-own"}}))
+
+    assert [r.headers["accept"] for r in api.requests] == [asked, "text/x-own"]
+
+
 # --- how it is written ------------------------------------------------------------
 def test_xml_with_namespaces_and_nothing_in_an_element() -> None:
     content = b"""<?xml version="1.0"?>
