@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -33,13 +34,14 @@ from churnguard.models import (
     SourceObject,
 )
 from integrations import catalog, connecting, credentials, runs
+from integrations.connectors.stripe.kinds import KINDS
 from integrations.models import Integration, RunStream
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 KEY = "sk_test_12345"
 STREAMS = ["customers", "products", "invoices"]
-"""It has no prices and disputes, its subscriptions no list of discounts, and its events
-no types: full reads of the rest."""
+"""It has no prices and disputes, its subscriptions no list of discounts, its invoices
+no payments, and its events no types: full reads of the rest."""
 
 
 class LocalStripe:
@@ -96,8 +98,12 @@ def local() -> Iterator[LocalStripe]:
 
 @pytest.fixture
 def integration(
-    org: Organization, local: LocalStripe, settings: LazySettings
+    org: Organization,
+    local: LocalStripe,
+    settings: LazySettings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Integration:
+    monkeypatch.setitem(KINDS, "invoices", replace(KINDS["invoices"], expand=()))
     settings.INTEGRATION_ALLOW_PRIVATE_HOSTS = ["127.0.0.1"]
     made = Integration.objects.create(
         organization=org,
