@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from churnguard.api import keyset_by_id, page_limit
+from churnguard.api import page_limit
 from churnguard.auth import organization_of
-from churnguard.errors import ConfigError
-from churnguard.models import Notice
+from churnguard.notices import SEVERITIES
 from churnguard.schema import ERRORS, PAGE
-from monitoring import health, stats
+from monitoring import alerts, health, stats
 from monitoring import serializers as shapes
-
-_STATES = ("open", "resolved", "all")
 
 
 class LiveView(APIView):
@@ -80,33 +76,31 @@ class NoticesView(APIView):
         operation_id="alerts_list",
         tags=["Monitoring"],
         parameters=[
-            OpenApiParameter("state", str, enum=_STATES, description="Default open."),
+            OpenApiParameter(
+                "state", str, enum=alerts.STATES, description="Default open."
+            ),
+            OpenApiParameter(
+                "severity", str, enum=SEVERITIES, description="Default each."
+            ),
             *PAGE,
         ],
         responses={200: shapes.NoticePage, **ERRORS},
     )
     def get(self, request: Request) -> Response:
         """Newest first."""
-        rows = Notice.objects.filter(organization=organization_of(request))
-        found, after = keyset_by_id(
-            _in_state(rows, request.query_params.get("state", "open")),
-            cursor=request.query_params.get("cursor"),
-            limit=page_limit(request.query_params.get("limit")),
+        organization = organization_of(request)
+        query = request.query_params
+        found, after = alerts.list_notices(
+            organization,
+            state=query.get("state", "open"),
+            severity=query.get("severity", ""),
+            cursor=query.get("cursor"),
+            limit=page_limit(query.get("limit")),
         )
         return Response(
             {
-                "open": rows.filter(resolved_at__isnull=True).count(),
+                "open": stats.count_open_notices(organization),
                 "results": shapes.NoticeRow(found, many=True).data,
                 "next": after,
             }
         )
-
-
-def _in_state(rows: QuerySet[Notice], state: str) -> QuerySet[Notice]:
-    if state not in _STATES:
-        raise ConfigError(
-            f"state must be one of {', '.join(_STATES)}.",
-            code="invalid",
-            fields={"state": "unknown"},
-        )
-    return rows if state == "all" else rows.filter(resolved_at__isnull=state == "open")

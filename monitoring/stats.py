@@ -118,11 +118,10 @@ def list_open_notices(
     return list(rows.order_by(rank, "-pk")[:most])
 
 
-def count_open_notices(organization: Organization, kind: str) -> int:
-    """How many notices of one kind are open."""
-    return Notice.objects.filter(
-        organization=organization, resolved_at__isnull=True, kind=kind
-    ).count()
+def count_open_notices(organization: Organization, kind: str = "") -> int:
+    """How many notices are open, of one kind or of each."""
+    rows = Notice.objects.filter(organization=organization, resolved_at__isnull=True)
+    return rows.filter(kind=kind).count() if kind else rows.count()
 
 
 def _hours(

@@ -9,6 +9,7 @@ urlpatterns = [
     path("", views.overview, name="overview"),
     # The specification's address of the same page.
     re_path(r"^dashboard/?$", views.overview, name="dashboard"),
+    path("alerts/", views.alerts_page, name="alerts"),
     path("webhooks/health", api.LiveView.as_view(), name="health-live"),
     path("api/dashboard/health", api.ReadyView.as_view(), name="health-ready"),
     path("api/dashboard/alerts", api.NoticesView.as_view(), name="api-alerts"),

@@ -1,4 +1,5 @@
-"""The overview: what needs somebody, what came in, how the customers are."""
+"""The overview (what needs somebody, what came in, how the customers are) and the
+list of all notices."""
 
 from __future__ import annotations
 
@@ -8,15 +9,18 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from analytics import changes
+from churnguard.api import page_limit
 from churnguard.auth import has_role, org_view
+from churnguard.errors import ConfigError
 from churnguard.middleware import PageRequest
 from churnguard.models import Notice
 from churnguard.stream.positions import live_from
 from integrations import activity
-from monitoring import operations, stats
+from monitoring import alerts, operations, stats
 
 _LIVE = ("live-metrics", "alerts", "health-scores")
 _NOTICES = 6
@@ -88,12 +92,49 @@ def overview(request: PageRequest) -> HttpResponse:
     return render(request, "monitoring/overview.html", context)
 
 
+@require_safe
+@org_view
+def alerts_page(request: PageRequest) -> HttpResponse:
+    """Every notice, open and resolved, by state and severity."""
+    chosen = {
+        "state": request.GET.get("state", "open"),
+        "severity": request.GET.get("severity", ""),
+    }
+    problem = None
+    try:
+        rows, after = alerts.list_notices(
+            request.organization,
+            **chosen,
+            cursor=request.GET.get("cursor"),
+            limit=page_limit(request.GET.get("limit")),
+        )
+    except ConfigError as exc:
+        problem, chosen = exc, {"state": "open", "severity": ""}
+        rows, after = alerts.list_notices(request.organization)
+    context = {
+        "rows": [_todo(notice) for notice in rows],
+        "after": after,
+        "chosen": chosen,
+        "states": alerts.STATES,
+        "severities": stats.SEVERITIES,
+        "open": stats.count_open_notices(request.organization),
+        "has_any": bool(rows)
+        or Notice.objects.filter(organization=request.organization).exists(),
+        "problem": problem,
+        "as_of": timezone.now(),
+        "live": live_from(request.organization.pk, "alerts"),
+    }
+    return render(
+        request, "monitoring/alerts.html", context, status=400 if problem else 200
+    )
+
+
 def _todo(notice: Notice) -> dict[str, Any]:
-    """An open notice with the one thing to do about it."""
+    """A notice with the one thing to do about it while it is open."""
     action, place = _ACTIONS.get(notice.kind, ("Look at it", ""))
     return {
         "notice": notice,
-        "action": action if notice.url else "",
+        "action": action if notice.url and notice.resolved_at is None else "",
         "url": notice.url + place,
     }
 

@@ -96,6 +96,8 @@ def test_alerts_are_listed_by_state_and_page(
     assert (first["open"], first["next"] is None) == (2, False)
     assert keys(limit=1, cursor=first["next"]) == ["x:0"]
     assert get("/api/dashboard/alerts", {"state": "odd"}).status_code == 400
+    assert get("/api/dashboard/alerts", {"severity": "odd"}).status_code == 400
+    assert keys(severity="critical") == []
     assert api(charlie).get("/api/dashboard/alerts").json()["results"] == []
     assert api().get("/api/dashboard/alerts").status_code == 401
 
