@@ -280,7 +280,9 @@ class HubspotFake(FakeProvider):
         if found := _MARKETING.match(request.path):
             return self._marketing(request, found[1] or "")
         if _OWNERS.match(request.path):
-            return _listed(self.owners, request)
+            wanted = request.query.get("archived") == "true"
+            owners = [o for o in self.owners if o.get("archived", False) is wanted]
+            return _listed(owners, request)
         found = _CRM.match(request.path)
         if found is None:
             return _error(404, "OBJECT_NOT_FOUND", f"No address {request.path}")

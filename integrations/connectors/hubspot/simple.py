@@ -46,8 +46,11 @@ class Source:
     http: Client
     paths: Paths
 
-    def pages(self, path: str, after: str | None, size: int) -> Iterator[Step]:
+    def pages(
+        self, path: str, after: str | None, size: int, *, archived: bool = False
+    ) -> Iterator[Step]:
         def fetch(params: JsonDict) -> Any:
+            params["archived"] = "true" if archived else None
             return self.http.get_json(path, params=params)
 
         return pages_by_cursor(
@@ -91,10 +94,11 @@ def parse(name: str, raw: JsonDict) -> AnyRecord:
 
 
 def owner_names(source: Source) -> dict[str, str]:
-    """Owner id -> e-mail address, else name."""
+    """Owner id -> e-mail address, else name; of those who left, too."""
     found: dict[str, str] = {}
-    for step in source.pages(source.paths.owners, None, 100):
-        for row in step.items:
+    for archived in (True, False):
+        steps = source.pages(source.paths.owners, None, 100, archived=archived)
+        for row in (row for step in steps for row in step.items):
             names = (row.get("firstName"), row.get("lastName"))
             name = " ".join(filter(None, names))
             found[str(row["id"])] = row.get("email") or name or str(row["id"])
