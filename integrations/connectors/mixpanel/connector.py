@@ -153,17 +153,35 @@ class MixpanelConnector(Connector):
     )
 
     def check(self) -> str:
-        cohorts = len(self._cohorts())
-        return (
-            f"Connected to Mixpanel project {self.project.project_id} "
-            f"({self.project.region.upper()}, {cohorts} cohorts)."
-        )
+        project = f"Mixpanel project {self.project.project_id}"
+        region = self.project.region.upper()
+        try:
+            cohorts = len(self._cohorts())
+        except ConfigError as exc:
+            if exc.code != "plan_required":
+                raise
+            self._told(self._first_event)
+            return (
+                f"Connected to {project} ({region}). Only events can be read: profiles "
+                "and cohorts need a Growth or Enterprise plan."
+            )
+        return f"Connected to {project} ({region}, {cohorts} cohorts)."
 
     def discover(self) -> tuple[Stream, ...]:
+        """Streams of the query API are left to a person to choose where Mixpanel does
+        not let us use it."""
         wanted = [s for s in self.streams if s.name != "group_profiles"]
         if self._group_id:
             wanted = list(self.streams)
-        return tuple(self._described(stream) for stream in wanted)
+        try:
+            return tuple(self._described(stream) for stream in wanted)
+        except RefusedError as refusal:
+            if refusal.status not in (402, 403):
+                raise
+            return tuple(
+                replace(stream, selected_by_default=stream.name == "events")
+                for stream in wanted
+            )
 
     def read(self, stream: Stream, request: ReadRequest) -> Iterator[Page]:
         pages = self._pages(stream, request)
@@ -198,12 +216,7 @@ class MixpanelConnector(Connector):
         """Profiles with the properties of Mixpanel's first page of them."""
         if stream.name not in ("profiles", "group_profiles"):
             return stream
-        try:
-            page = next(self._pages(stream, ReadRequest(mode="full")))
-        except RefusedError as refusal:
-            if refusal.status not in (402, 403):
-                raise
-            return replace(stream, selected_by_default=False)
+        page = next(self._pages(stream, ReadRequest(mode="full")))
         known = {column.name for column in _PROFILE_COLUMNS}
         found: dict[str, str] = {}
         for record in page.records:
@@ -252,6 +265,18 @@ class MixpanelConnector(Connector):
             )
         )
         return rows_of(body, "")
+
+    def _first_event(self) -> None:
+        """One event of today, to see whether we may."""
+        day = self.project.today.isoformat()
+        params = {
+            **self.project.params,
+            "workspace_id": None,
+            "from_date": day,
+            "to_date": day,
+            "limit": 1,
+        }
+        self.project.export.get("/export", params=params, budget="export")
 
     def _told(self, call: Any) -> Any:
         """The call's result; a missing right or plan becomes a sentence."""

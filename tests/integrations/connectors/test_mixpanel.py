@@ -400,7 +400,8 @@ def test_discovery_shows_the_properties_profiles_have(setup: Setup) -> None:
     assert custom["$properties.Total Spent"] == "number"
     setup.fake.refused["/api/query/engage"] = Response(402, {"error": "plan"})
     without = {s.name: s for s in setup.connector().discover()}
-    assert not without["profiles"].selected_by_default
+    chosen = {name for name, stream in without.items() if stream.selected_by_default}
+    assert (chosen, len(without)) == ({"events"}, 3)
 
 
 def test_companies_need_the_group_id(setup: Setup) -> None:
@@ -448,9 +449,32 @@ def test_wrong_settings_are_named(setup: Setup, settings: dict[str, Any]) -> Non
     assert set(caught.value.fields) & {*settings, "username"}
 
 
-@pytest.mark.parametrize(
-    ("status", "words"), [(402, "Growth or Enterprise"), (403, "role")]
-)
+def test_without_the_query_api_the_events_are_enough(setup: Setup) -> None:
+    setup.fake.refused["/api/query/cohorts/list"] = Response(402, {"error": "plan"})
+
+    assert setup.connector().check() == (
+        f"Connected to Mixpanel project {PROJECT} (US). Only events can be read: "
+        "profiles and cohorts need a Growth or Enterprise plan."
+    )
+    asked = setup.server.calls[-1].query
+    assert asked["from_date"] == asked["to_date"] == f"{NOW:%Y-%m-%d}"
+    assert asked["limit"] == "1"
+
+    setup.fake.refused["/api/2.0/export"] = Response(403, {"error": "no"})
+    with pytest.raises(ConfigError, match="role"):
+        setup.connector().check()
+
+
+def test_a_stream_that_the_plan_lacks_says_so(setup: Setup) -> None:
+    setup.fake.refused["/api/query/cohorts/list"] = Response(402, {"error": "plan"})
+
+    with pytest.raises(ConfigError, match="Growth or Enterprise") as caught:
+        setup.read("cohorts")
+
+    assert caught.value.code == "plan_required"
+
+
+@pytest.mark.parametrize(("status", "words"), [(403, "role"), (401, "credentials")])
 def test_refusals_are_sentences_for_a_person(
     setup: Setup, status: int, words: str
 ) -> None:
