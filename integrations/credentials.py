@@ -103,6 +103,14 @@ def describe(integration: Integration) -> dict[str, Any]:
     }
 
 
+def ends_at(integration: Integration) -> datetime | None:
+    """When the access ends unless a person acts; None where it renews itself."""
+    held = Credential.objects.filter(integration=integration).first()
+    if held is None or held.refreshed_at or held.credential_type == "oauth2":
+        return None
+    return held.expires_at
+
+
 def secret_texts(secrets: Mapping[str, Any]) -> list[str]:
     """Every text in `secrets`, for masking logs and error sentences."""
     found: list[str] = []

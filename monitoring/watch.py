@@ -26,7 +26,8 @@ SELECT i.id, i.organization_id, i.public_id, i.name, i.status,
        i.sync_frequency AS sync_frequency_s, i.created_at,
        (SELECT max(finished_at) FROM int_sync_run r WHERE r.integration_id = i.id
         AND r.status = 'completed') AS last_successful_sync,
-       c.expires_at, c.blob IS NOT NULL AND c.credential_type = 'oauth2' AS renews
+       c.expires_at, c.credential_type = 'oauth2' OR c.refreshed_at IS NOT NULL
+           AS renews
 FROM int_integration i LEFT JOIN int_credential c ON c.integration_id = i.id
 ORDER BY i.organization_id, i.id
 """
@@ -99,7 +100,7 @@ def _late(row: dict[str, Any], now: datetime) -> dict[str, Any] | None:
 
 
 def _expiring(row: dict[str, Any], now: datetime) -> dict[str, Any] | None:
-    # OAuth access tokens end all the time and renew themselves.
+    # Access tokens end all the time and renew themselves.
     ends = row["expires_at"]
     if ends is None or row["renews"] or ends - now > EXPIRY_WARNING:
         return None

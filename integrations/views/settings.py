@@ -80,7 +80,6 @@ def settings(request: PageRequest, integration_id: str) -> HttpResponse:
             messages.success(request, "The settings were saved.")
             return go(request, "integration-settings", found.public_id)
     context = frame(request, found, "settings")
-    held = credentials.describe(found)
     streams = queries.list_streams(found)
     context |= {
         "form": connection,
@@ -89,7 +88,7 @@ def settings(request: PageRequest, integration_id: str) -> HttpResponse:
         "can_preview": found.provider_name == "rest",
         "preview_stream": request.POST.get("preview-stream", ""),
         "sync_form": sync,
-        "expires_at": held["expires_at"],
+        "ends_at": credentials.ends_at(found),
         "streams": [
             {**each, "clocks": schedule_choices(each["sync_frequency"] or 0)}
             for each in streams

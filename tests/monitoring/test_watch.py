@@ -186,6 +186,21 @@ def test_a_credential_about_to_end(
     assert list(Notice.objects.values_list("kind", "severity")) == opened
 
 
+def test_a_token_that_was_renewed_once_will_be_again(org: Organization) -> None:
+    integration = make_integration(org, "CRM", sync_frequency=0)
+    Credential.objects.create(
+        integration=integration,
+        credential_type="custom",
+        blob="x",
+        expires_at=NOW + timedelta(minutes=30),
+        refreshed_at=NOW,
+    )
+
+    watch.tick(NOW)
+
+    assert not Notice.objects.exists()
+
+
 def test_what_is_old_is_pruned_and_nothing_else(org: Organization, alice: User) -> None:
     def aged(model: Any, field: str, **days_ago: float) -> None:
         for name, days in days_ago.items():
