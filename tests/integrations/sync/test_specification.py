@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import dataclasses
 import inspect
 import re
+import typing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ import pytest
 
 from churnguard.errors import ConfigError
 from churnguard.models import Organization
-from integrations import connecting, registry, sdk
+from integrations import connecting, queries, registry, sdk
 from integrations.models import Integration, SyncRun
 from integrations.sdk import IntegrationConfiguration, IntegrationEngine
 
@@ -24,13 +27,15 @@ ENDPOINTS = [{"name": "people", "endpoint_url": "/people"}]
 IMPORTS = re.compile(r"from server\.integrations\.[\w.]+ import")
 
 
-def run_example(shared: Path, named: str) -> dict[str, Any]:
-    """Execute the first example that holds `named`; returns its names."""
+def run_example(shared: Path, named: str, **given: Any) -> dict[str, Any]:
+    """Execute the first example that holds `named`, with more names than those of the
+    facade; returns its names."""
     guide = shared / GUIDE
     if not guide.is_file():
         pytest.skip(f"no specification in {shared}")
     (code, *_rest) = [s for s in SNIPPETS.findall(guide.read_text()) if named in s]
     names: dict[str, Any] = {name: getattr(sdk, name) for name in sdk.__all__}
+    names |= {"__name__": __name__, **given}
     compiled = compile(
         IMPORTS.sub("from integrations.sdk import", code),
         named,
@@ -52,6 +57,79 @@ def their_org(monkeypatch: pytest.MonkeyPatch) -> Organization:
     """The organisation the examples name."""
     monkeypatch.setattr("integrations.runs._nudge", lambda _run_id: None)
     return Organization.objects.create(name="Acme", public_id="org_123")
+
+
+@pytest.mark.parametrize("name", ["IntegrationConfiguration", "SyncConfiguration"])
+def test_the_fields_are_those_of_the_specification(
+    shared_data: Path, name: str
+) -> None:
+    """In the same order, with the same defaults."""
+    names = {**vars(dataclasses), **vars(typing), "datetime": datetime}
+    theirs = run_example(shared_data, f"class {name}:", **names)[name]
+    ours = getattr(sdk, name)
+
+    wanted = [field.name for field in dataclasses.fields(theirs)]
+    assert [field.name for field in dataclasses.fields(ours)][: len(wanted)] == wanted
+    made = ours()
+    for field in dataclasses.fields(theirs):
+        if field.default is not dataclasses.MISSING:
+            assert getattr(made, field.name) == field.default, field.name
+        elif field.default_factory in (dict, list):
+            assert getattr(made, field.name) == field.default_factory(), field.name
+
+
+def test_every_field_reaches_the_integration(their_org: Organization) -> None:
+    config = IntegrationConfiguration(
+        "billing",
+        "org_123",
+        "Billing",
+        sdk.IntegrationType.PAYMENT,
+        "stripe",
+        credentials=sdk.IntegrationCredentials("api_key", api_key="rk_test_12345678"),
+        sync_config=sdk.SyncConfiguration(
+            sdk.DataSyncMode.SCHEDULED,
+            900,
+            50,
+            2,
+            30,
+            {"customers:name": {"ne": "Test"}},
+            {"industry": "metadata.trade"},
+            "created",
+            None,
+            90,
+            3,
+        ),
+        base_url="https://stripe.example",
+        api_version="2026-10-28.endive",
+        webhook_url="https://cg.example/webhooks/stripe/org_123",
+        entity_mappings={"customers": "contact"},
+        created_by="ops@acme",
+        tags=["money"],
+        settings={"discounts": "none"},
+    )
+
+    asyncio.run(IntegrationEngine().register_integration(config))
+
+    body = queries.integration_body(Integration.objects.get())
+    assert (body["integration_name"], body["status"]) == ("Billing", "active")
+    sync_config = dataclasses.asdict(config.sync_config)
+    assert body["sync_config"] == {**sync_config, "sync_mode": "scheduled"}
+    for name in (
+        "integration_id",
+        "organization_id",
+        "integration_type",
+        "provider_name",
+        "base_url",
+        "api_version",
+        "webhook_url",
+        "entity_mappings",
+        "created_by",
+        "tags",
+        "settings",
+    ):
+        assert body[name] == getattr(config, name), name
+    assert body["credentials"]["credential_type"] == "api_key"
+    assert body["credentials"]["fields"].keys() == {"api_key"}
 
 
 def test_the_basic_usage(shared_data: Path, their_org: Organization) -> None:
