@@ -47,6 +47,8 @@ TOKEN_LIFE_S = 1800.0
 MOST_CONCURRENT = 5
 # Descriptions asked for at once; the other places are for reads under way.
 WORKERS = 3
+# What people copy from their browser; nobody can sign in there by OAuth.
+_BROWSER_HOSTS = (".lightning.force.com", ".my.salesforce-setup.com")
 _STALE_SESSION = ("InvalidSessionId", "INVALID_SESSION_ID")
 
 
@@ -272,9 +274,14 @@ class Org:
 
 def login_url(settings: Mapping[str, Any]) -> str:
     """Where to sign in: My Domain where one is given, else by environment."""
-    given = str(settings.get("base_url") or "").strip().rstrip("/")
+    given = str(settings.get("base_url") or "").strip()
     if given:
-        return given if "://" in given else f"https://{given}"
+        parts = urlsplit(given if "://" in given else f"https://{given}")
+        host = parts.netloc
+        for browser in _BROWSER_HOSTS:
+            if host.endswith(browser):
+                host = host.removesuffix(browser) + ".my.salesforce.com"
+        return f"{parts.scheme}://{host}"
     return SANDBOX if settings.get("environment") == "sandbox" else PRODUCTION
 
 

@@ -651,6 +651,14 @@ def test_without_tokens_a_person_is_asked_to_connect(setup: Setup) -> None:
         ({}, "https://login.salesforce.com"),
         ({"environment": "sandbox"}, "https://test.salesforce.com"),
         ({"base_url": "acme.my.salesforce.com/"}, "https://acme.my.salesforce.com"),
+        (
+            {"base_url": "https://acme.lightning.force.com/lightning/page/home"},
+            "https://acme.my.salesforce.com",
+        ),
+        (
+            {"base_url": "https://acme--uat.sandbox.my.salesforce-setup.com"},
+            "https://acme--uat.sandbox.my.salesforce.com",
+        ),
     ],
 )
 def test_where_to_sign_in(settings: dict[str, str], host: str) -> None:
