@@ -85,19 +85,27 @@ def pages_by_offset(
     """offset=0, offset=<rows seen>, ... until an empty page, total or has_more=false.
 
     The offset grows by the rows that came, not by size, so a capped page loses
-    nothing. stop_on_short: the provider promises that only the last page is short.
+    nothing; it goes back by as many rows as the total has lost since the page before,
+    since those after them have moved up. stop_on_short: the provider promises that only
+    the last page is short.
     """
     guard = LoopGuard(max_pages)
-    offset = start
+    offset, before = start, None
     while True:
         body = fetch(_sized({offset_param: offset}, size_param, size))
         rows = rows_of(body, items)
-        guard.check(offset, rows)
-        offset += len(rows)
         count = _number(body, total)
-        last = not rows or _says_last(body, has_more)
-        last = last or (count is not None and offset >= count)
-        last = last or (stop_on_short and len(rows) < size)
+        guard.check(offset, rows)
+        lost = max(0, before - count) if before is not None and count is not None else 0
+        if offset and lost:
+            offset, last = max(0, offset - lost), False
+            guard.go_back()
+        else:
+            offset += len(rows)
+            last = not rows or _says_last(body, has_more)
+            last = last or (count is not None and offset >= count)
+            last = last or (stop_on_short and len(rows) < size)
+        before = count
         yield Step(rows, body, None if last else offset)
         if last:
             return
@@ -268,6 +276,11 @@ class LoopGuard:
                 code="repeated_cursor",
             )
         self._seen.add(mark)
+
+    def go_back(self) -> None:
+        """What was read comes again because the reader wants it; max_pages stays."""
+        self._seen.clear()
+        self._previous = []
 
     def check_page(self, rows: list[Any]) -> None:
         """Count a page; it must differ from the one before."""

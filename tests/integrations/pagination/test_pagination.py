@@ -106,6 +106,25 @@ def test_offsets_give_every_row_once_even_if_the_server_caps_pages(
     assert all_of(steps) == rows
 
 
+@given(
+    size=st.integers(1, 9),
+    gone=st.dictionaries(st.integers(1, 12), st.sets(st.integers(0, 29)), max_size=4),
+)
+def test_offsets_lose_no_row_when_others_are_deleted_meanwhile(size, gone):
+    """gone: which rows vanish before which call."""
+    source = Source([{"id": number} for number in range(30)])
+
+    def fetch(params):
+        deleted = gone.get(source.calls + 1, set())
+        source.rows = [row for row in source.rows if row["id"] not in deleted]
+        return source.by_offset(params)
+
+    steps = pages_by_offset(fetch, items="data", size=size, total="total")
+
+    seen = {row["id"] for row in all_of(steps)}
+    assert {row["id"] for row in source.rows} <= seen
+
+
 @given(rows=ROWS, size=SIZE, cap=CAP, has_more=st.sampled_from(["more", None]))
 def test_cursors_give_every_row_once(rows, size, cap, has_more):
     steps = pages_by_cursor(
