@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from tests.fakes.base import CANARY, FakeProvider
+from tests.fakes.codes import CodeGrant
 from tests.fakes.server import Request, Response
 
 JsonDict = dict[str, Any]
@@ -51,6 +52,7 @@ class HubspotFake(FakeProvider):
 
     def __init__(self) -> None:
         super().__init__()
+        self.codes = CodeGrant()
         self.generation = 1
         self.access = f"at-{CANARY}-1"
         self.refresh = f"rt-{CANARY}-1"
@@ -239,7 +241,12 @@ class HubspotFake(FakeProvider):
             return Response(
                 400, {"status": "BAD_CLIENT_ID", "message": "missing or unknown client"}
             )
-        if form.get("refresh_token") != self.refresh:
+        if form["grant_type"] == "authorization_code":
+            if not self.codes.takes(form):
+                return Response(
+                    400, {"status": "BAD_AUTH_CODE", "message": "missing or expired"}
+                )
+        elif form.get("refresh_token") != self.refresh:
             return Response(
                 400, {"status": "BAD_REFRESH_TOKEN", "message": "invalid refresh token"}
             )

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import jwt
 
 from tests.fakes.base import CANARY, FakeProvider
+from tests.fakes.codes import CodeGrant
 from tests.fakes.server import Request, Response
 from tests.fakes.soql import Query
 
@@ -125,6 +126,7 @@ class SalesforceFake(FakeProvider):
 
     def __init__(self) -> None:
         super().__init__()
+        self.codes = CodeGrant()
         self.generation = 1
         self.access = f"00D!at-{CANARY}-1"
         self.refresh = f"5Aep-{CANARY}-1"
@@ -253,6 +255,11 @@ class SalesforceFake(FakeProvider):
                 return _refused("invalid_grant", "expired access/refresh token")
             # Rotation: the old one has just worked for the last time.
             self.refresh = f"5Aep-{CANARY}-{self.generation + 1}"
+        elif grant == "authorization_code":
+            if form.get("client_secret") != f"cs-{CANARY}":
+                return _refused("invalid_client", "invalid client credentials")
+            if not self.codes.takes(form):
+                return _refused("invalid_grant", "invalid code verifier")
         elif grant == "client_credentials":
             pair = base64.b64encode(f"3MVG9.churnguard:cs-{CANARY}".encode()).decode()
             if request.headers.get("authorization") != f"Basic {pair}":
@@ -286,7 +293,7 @@ class SalesforceFake(FakeProvider):
             "signature": "c2lnbmF0dXJl",
             "scope": "api refresh_token",
         }
-        if grant == "refresh_token":
+        if grant in ("refresh_token", "authorization_code"):
             body["refresh_token"] = self.refresh
         return Response(200, body)
 

@@ -6,12 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 from django.conf import LazySettings
+from django.test import RequestFactory
 
-from churnguard.models import Organization
-from integrations import controls
+from churnguard.models import Organization, User
+from integrations import connect as connect_flow
+from integrations import controls, credentials
 from integrations.models import StreamState
 from tests import fakes
 from tests.integrations.contract import Bench, connect
+
+TOKENS = ("/services/oauth2/token", "/oauth/2026-09/token")
 
 
 @pytest.fixture
@@ -69,3 +73,33 @@ def test_a_field_chosen_from_those_discovered_orders_the_changes(
     assert (anew.status, anew.inserted) == ("completed", 0), anew.error_detail
     assert (found.status, found.inserted) == ("completed", 1), found.error_detail
     assert late in bench.rows()
+
+
+@pytest.mark.parametrize("name", ["salesforce", "hubspot"])
+def test_a_person_connects_by_code_and_stays_connected(
+    bench: Bench, alice: User, rf: RequestFactory
+) -> None:
+    made = bench.integration
+    nothing = {"access_token": None, "refresh_token": None}
+    credentials.save(made, nothing)
+    bench.fake.seed(5)
+    request = rf.get("/")
+    request.user = alice
+
+    back = "https://cg.example/integrations/oauth/callback/"
+    url = connect_flow.begin(made, user=alice, redirect_uri=back)
+    connected = connect_flow.finish(
+        **bench.fake.codes.authorize(url),
+        user=alice,
+        organization=made.organization,
+        request=request,
+    )
+    first = bench.sync("full")
+    bench.fake.expire_token()
+    later = bench.sync("full")
+
+    assert connected.status == "active"
+    assert (first.status, first.inserted) == ("completed", 5), first.error_detail
+    assert later.status == "completed", later.error_detail
+    grants = [c.form()["grant_type"] for c in bench.server.calls if c.path in TOKENS]
+    assert grants == ["authorization_code", "refresh_token"]
