@@ -1,4 +1,4 @@
-"""Coming back from a provider's sign-in: what goes wrong there, as a person sees it."""
+"""Coming back from a provider's sign-in, and giving the access back."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 from django.contrib.messages import get_messages
 from django.test import Client
 
-from churnguard.models import AuditEntry, Membership, Organization, User
-from integrations import connect, connectors, credentials, oauth, registry
+from churnguard.errors import ConfigError
+from churnguard.models import AuditEntry, Membership, Organization, Schedule, User
+from integrations import connect, connectors, credentials, oauth, registry, runs
 from integrations.models import Integration, OAuthState
 from tests.fakes.server import FakeServer, Request, Response, serving
 from tests.integrations.sync import scripted
@@ -22,12 +23,14 @@ BACK = "https://cg.example/integrations/oauth/callback/"
 
 
 class TokenServer:
-    """Gives tokens for each code once."""
+    """Gives tokens for each code once, and takes them back."""
 
     def __init__(self) -> None:
         self.used: set[str] = set()
 
     def handle(self, request: Request) -> Response:
+        if request.path == "/revoke":
+            return Response(200)
         code = request.form()["code"]
         if code in self.used:
             return Response(400, {"error": "invalid_grant"})
@@ -54,6 +57,7 @@ def server(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[FakeServe
             client_secret="app-secret",
             authorize_url="https://login.example/authorize",
             token_url=f"{running.url}/token",
+            revoke_url=f"{running.url}/revoke",
         )
         monkeypatch.setattr(
             scripted.ScriptedConnector,
@@ -228,3 +232,43 @@ def test_an_admin_elsewhere_cannot_finish_what_he_may_not_begin(
 
     assert "unknown" in come_back(signed(alice), state=state, code="c1")
     assert server.count("/token") == 0
+
+
+def give_back(client: Client) -> Any:
+    return client.post("/api/integrations/crm/revoke").json()
+
+
+def test_access_that_is_given_back_ends_here_and_there(
+    pages: Client, press: Press, waiting: Integration, server: FakeServer
+) -> None:
+    registry.update(waiting, {"sync_config": {"sync_frequency": 3600}}, by="test")
+    come_back(pages, state=press(), code="c1")
+    assert Schedule.objects.get(kind="sync").is_enabled
+
+    assert give_back(pages) == {"confirmed": True}
+
+    (call,) = [call for call in server.calls if call.path == "/revoke"]
+    assert call.form()["token"] == "refresh-of-c1"
+    assert credentials.load(waiting).keys() & {"access_token", "refresh_token"} == set()
+    waiting.refresh_from_db()
+    assert (waiting.status, waiting.status_detail) == (
+        "inactive",
+        "The access was given back.",
+    )
+    assert not Schedule.objects.filter(kind="sync", is_enabled=True).exists()
+    with pytest.raises(ConfigError, match="given back"):
+        runs.start(waiting)
+    entry = AuditEntry.objects.get(action="integration.revoked")
+    assert (entry.actor, entry.after) == ("alice@example.com", {"confirmed": True})
+    assert come_back(pages, state=press(), code="c2") == "Scripted is connected."
+    assert status() == "active"
+
+
+def test_access_is_forgotten_though_the_provider_is_down(
+    pages: Client, press: Press, waiting: Integration, server: FakeServer
+) -> None:
+    come_back(pages, state=press(), code="c1")
+    server.fail("reply", "/revoke", response=Response(400, {"error": "no"}), times=9)
+
+    assert give_back(pages) == {"confirmed": False}
+    assert "refresh_token" not in credentials.load(waiting)
