@@ -19,7 +19,7 @@ from integrations import connectors, credentials
 from integrations.connectors.base import Connector, Stream
 from integrations.counting import call_counter
 from integrations.http import Client
-from integrations.models import Integration, Upload
+from integrations.models import Integration, StreamState, Upload
 from integrations.netguard import Guard
 from integrations.outbound import make_breaker, make_budget, run_budget
 from integrations.token_stores import StoredTokens, TriedTokens
@@ -125,7 +125,7 @@ def _keep(integration: Integration, changed: Mapping[str, Any]) -> None:
 
 def connector_settings(integration: Integration) -> dict[str, Any]:
     """The open settings with the connector's defaults, the specification's base_url
-    and api_version, and the files it was given."""
+    and api_version, the files it was given, and which mode of Stripe it has read."""
     cls = connectors.get(integration.provider_name)
     values = {f.name: f.default for f in cls.fields if f.default is not None}
     if integration.base_url:
@@ -144,6 +144,13 @@ def connector_settings(integration: Integration) -> dict[str, Any]:
             .order_by("pk")
         ]
         values["roots"] = list(django_settings.FILE_SOURCE_ROOTS)
+    if cls.name == "stripe":
+        # Full syncs come without a cursor, but must not mix test and live data either.
+        values["has_read_live"] = (
+            StreamState.objects.filter(integration=integration, cursor__has_key="live")
+            .values_list("cursor__live", flat=True)
+            .first()
+        )
     return values
 
 

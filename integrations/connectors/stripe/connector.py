@@ -113,6 +113,7 @@ class StripeConnector(Connector):
 
     def check(self) -> str:
         """Try everything that is read with the key, and name what it may not read."""
+        self._check_mode({})
         mode = "live" if self._is_live else "test"
         lists = {kind.path: kind.label for kind in KINDS.values()}
         lists |= {path: OTHER_SCOPES[path] for path in ("/v1/coupons", "/v1/events")}
@@ -236,7 +237,8 @@ class StripeConnector(Connector):
         return "none" if chosen == "none" else "all"
 
     def _check_mode(self, cursor: JsonDict) -> None:
-        if cursor.get("live", self._is_live) != self._is_live:
+        has_read_live = cursor.get("live", self.settings.get("has_read_live"))
+        if has_read_live not in (None, self._is_live):
             raise ConfigError(
                 "This connection has read the other mode so far, and test and live "
                 "data must not mix. Enter a key of the same mode, or make a new "

@@ -20,7 +20,7 @@ from churnguard.models import (
     SurveyResponse,
     Ticket,
 )
-from integrations import runs
+from integrations import connecting, credentials, runs
 from integrations.limits import per_second
 from integrations.models import Integration, RunStream, StreamState
 from tests.fakes.stripe import StripeFake
@@ -121,6 +121,27 @@ def test_a_stripe_account(org: Organization, shop: StripeFake) -> None:
     assert invoice.customer_source.external_id == "cus_North01"
     assert SourceObject.objects.filter(deleted_at=None).count() == 7
     assert not Quarantine.objects.exists()
+
+
+def test_a_stripe_key_of_the_other_mode_reads_nothing(
+    org: Organization, shop: StripeFake
+) -> None:
+    with shop.serve() as server:
+        integration = connect(org, shop, server)
+        assert connecting.check(integration).ok
+        sync(integration, "full")
+        credentials.save(integration, {"api_key": "rk_live_other"})
+        server.calls.clear()
+
+        found = connecting.check(integration)
+        for mode in ("full", "incremental"):
+            run = runs.start(integration, mode=mode, streams=["customers"])
+            assert runs.run_now(run.pk)
+            part = RunStream.objects.get(run=run)
+            assert (part.status, part.error_code) == ("failed", "mode_changed")
+
+    assert (found.ok, found.code) == (False, "mode_changed")
+    assert server.calls == []
 
 
 def change(shop: StripeFake, kind: str, event: str, **values: Any) -> None:
