@@ -20,6 +20,8 @@ from integrations import connecting, connectors, credentials, notices, oauth, sc
 from integrations.models import Integration, OAuthState
 
 LIFE = timedelta(minutes=10)
+_TOKENS = {"access_token": None, "refresh_token": None, "expires_at": None}
+"""What a sign-in gave us; saved like this, it is forgotten."""
 
 
 def begin(integration: Integration, *, user: User, redirect_uri: str) -> str:
@@ -95,22 +97,20 @@ def finish(
 
 def revoke(integration: Integration, *, request: HttpRequest | str) -> bool:
     """End the access at the provider as far as it can be, and forget the tokens here.
-    Returns whether the provider confirmed."""
+    Returns whether the provider confirmed. Raises ConfigError where there are none."""
     secrets = credentials.load(integration)
     app = connectors.get(integration.provider_name).oauth_app(
         connecting.connector_settings(integration), secrets
     )
+    if app is None and not secrets.keys() & _TOKENS.keys():
+        raise _no_oauth(integration)
     confirmed = False
     if app is not None:
         token = secrets.get("refresh_token") or secrets.get("access_token") or ""
         with connecting.opened(integration, interactive=True) as connector:
             confirmed = oauth.revoke(connector.client, app, str(token))
     with transaction.atomic():
-        credentials.save(
-            integration,
-            {"access_token": None, "refresh_token": None, "expires_at": None},
-            by="system",
-        )
+        credentials.save(integration, _TOKENS, by="system")
         Integration.objects.filter(pk=integration.pk).update(
             status="inactive", status_detail="The access was given back."
         )
@@ -136,11 +136,16 @@ def _app(
         connecting.connector_settings(integration), held
     )
     if app is None:
-        raise ConfigError(
-            f"{cls.label} is not connected by a button; enter its key instead.",
-            code="no_oauth",
-        )
+        raise _no_oauth(integration)
     return app
+
+
+def _no_oauth(integration: Integration) -> ConfigError:
+    label = connectors.get(integration.provider_name).label
+    return ConfigError(
+        f"{label} is not connected by a button; its key stands in the settings.",
+        code="no_oauth",
+    )
 
 
 def _take(state: str, user: User, organization: Organization) -> OAuthState:

@@ -94,6 +94,7 @@ class RevokeView(OrgView):
     @extend_schema(
         operation_id="integrations_revoke",
         tags=_TAG,
+        description="400 `no_oauth` where a key was entered instead.",
         request=None,
         responses={200: RevokeOut, **errors(404)},
     )

@@ -256,6 +256,13 @@ def test_an_old_round_trip_is_refused(
 def test_providers_without_oauth_say_so(
     account: Account, connect: Connect, alice: User
 ) -> None:
+    integration = connect()
     with pytest.raises(ConfigError) as caught:
-        connecting_flow.begin(connect(), user=alice, redirect_uri="https://x/")
+        connecting_flow.begin(integration, user=alice, redirect_uri="https://x/")
     assert caught.value.code == "no_oauth"
+
+    with pytest.raises(ConfigError) as caught:
+        connecting_flow.revoke(integration, request="test")
+    assert caught.value.code == "no_oauth"
+    integration.refresh_from_db()
+    assert integration.status == "active"
