@@ -17,7 +17,7 @@ from integrations.connectors.stripe.mrr import coupon_of
 from integrations.connectors.stripe.records import reference
 from integrations.http import Call, Client, RefusedError, bearer
 from integrations.limits import per_second
-from integrations.pagination import LoopGuard
+from integrations.loopguard import LoopGuard
 
 API_VERSION = "2026-10-28.endive"
 API = "https://api.stripe.com"

@@ -4,7 +4,8 @@ Definition (Stripe Billing, ChartMogul and Baremetrics side by side, with our ch
 licensed recurring items at their price and quantity, divided by the months of their
 interval (a week is 12/52, a day 12/365 of a month), less the discounts in force: those
 of the item first, then those of the subscription, else those of the customer. One-off
-and metered prices, tax, prorations and trials do not count.
+and metered prices, taxes (also those inside a price), prorations and trials do not
+count.
 """
 
 from __future__ import annotations
@@ -35,11 +36,13 @@ _STRIPE_DECIMALS = {"ISK": 2, "MGA": 0, "UGX": 2}
 
 @dataclass(slots=True)
 class _Share:
-    """One item: its amount a month, and what discounts ask about it."""
+    """One item: its amount a month, and what discounts and taxes ask about it. net: the
+    part of the amount that is not tax."""
 
     monthly: Fraction
     months: Fraction
     product: str
+    net: Fraction
 
 
 def mrr_minor(
@@ -65,14 +68,19 @@ def mrr_minor(
         if amount is None:
             return None
         if amount[0]:
-            share = _Share(amount[0] / amount[1], amount[1], _product(item))
+            share = _Share(
+                amount[0] / amount[1],
+                amount[1],
+                _product(item),
+                _net(item, subscription),
+            )
             for coupon in _in_force(item.get("discounts"), as_of, discounts):
                 _deduct([share], coupon, currency)
             shares.append(share)
     own = subscription.get("discounts") or []
     for coupon in _in_force(own or _of_customer(subscription), as_of, discounts):
         _deduct(shares, coupon, currency)
-    total = sum((share.monthly for share in shares), Fraction(0))
+    total = sum((share.monthly * share.net for share in shares), Fraction(0))
     return in_iso_minor(total, currency)
 
 
@@ -212,6 +220,24 @@ def _amount_off(coupon: Raw, currency: str) -> Fraction:
         return Fraction(int(coupon.get("amount_off") or 0))
     option = (coupon.get("currency_options") or {}).get(currency) or {}
     return Fraction(int(option.get("amount_off") or 0))
+
+
+def _net(item: Raw, subscription: Raw) -> Fraction:
+    """1 without taxes inside the price; an item's own rates replace the common ones."""
+    rates = item.get("tax_rates") or subscription.get("default_tax_rates") or []
+    inside = sum(
+        (
+            Fraction(str(rate.get("percentage") or 0))
+            for rate in rates
+            if _is_inside(rate)
+        ),
+        Fraction(0),
+    )
+    return 1 / (1 + inside / 100)
+
+
+def _is_inside(rate: Any) -> bool:
+    return isinstance(rate, Mapping) and bool(rate.get("inclusive"))
 
 
 def _product(item: Raw) -> str:

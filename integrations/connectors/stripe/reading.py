@@ -18,7 +18,7 @@ from integrations.connectors.stripe.account import Account
 from integrations.connectors.stripe.kinds import OVERLAP_S, Kind
 from integrations.connectors.stripe.records import reference
 from integrations.http import RefusedError, ordered_map
-from integrations.pagination import LoopGuard
+from integrations.loopguard import LoopGuard
 
 EVENTS_KEPT = timedelta(days=28)
 """Stripe keeps events for 30 days; an older cursor means a full list."""

@@ -232,6 +232,22 @@ def test_tiers_in_the_currency_of_the_subscription() -> None:
     assert mrr(hidden) is None
 
 
+def test_a_tax_inside_the_price_is_no_revenue() -> None:
+    inside = {"id": "txr_1", "percentage": 21.0, "inclusive": True}
+    beside = {"id": "txr_2", "percentage": 19.0, "inclusive": False}
+    own = item(12_100) | {"tax_rates": [inside]}
+
+    assert mrr(own) == 10_000
+    assert mrr(item(12_100), default_tax_rates=[inside]) == 10_000
+    assert mrr(item(10_000), default_tax_rates=[beside]) == 10_000
+    # An item's own rates stand in the place of the common ones.
+    assert mrr(item(10_000) | {"tax_rates": [beside]}, default_tax_rates=[inside]) == (
+        10_000
+    )
+    # The discount is taken off the price, the tax out of what is left.
+    assert mrr(own, discounts=[coupon(amount_off=6050)]) == 5000
+
+
 @pytest.mark.parametrize(("direction", "expected"), [("up", 3000), ("down", 2000)])
 def test_packages(direction: str, expected: int) -> None:
     packs = {"divide_by": 10, "round": direction}
