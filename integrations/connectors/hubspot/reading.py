@@ -18,8 +18,9 @@ from integrations.connectors.base import JsonDict
 from integrations.connectors.hubspot.objects import Kind
 from integrations.connectors.hubspot.paths import Paths
 from integrations.http import Client, RefusedError
+from integrations.loopguard import LoopGuard
 from integrations.mapping import parse_time
-from integrations.pagination import LoopGuard, Step, pages_by_cursor, pick
+from integrations.pagination import Step, pages_by_cursor, pick
 
 MOST_LISTED = 100
 MOST_FOUND = 200

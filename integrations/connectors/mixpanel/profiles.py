@@ -12,8 +12,9 @@ from churnguard.records import AnyRecord
 from integrations.connectors.base import JsonDict, Page, ReadRequest, Reject
 from integrations.connectors.mixpanel.project import MixpanelProject
 from integrations.http import RefusedError
+from integrations.loopguard import LoopGuard
 from integrations.mapping import parse_time
-from integrations.pagination import LoopGuard, rows_of
+from integrations.pagination import rows_of
 
 LOOKBACK = timedelta(hours=1)
 PAGE_SIZE = 1000

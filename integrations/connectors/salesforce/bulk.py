@@ -14,7 +14,7 @@ from integrations.connectors.base import JsonDict, Page
 from integrations.connectors.salesforce.reading import Reader
 from integrations.connectors.salesforce.rows import csv_rows, plain, select
 from integrations.http import Call, RefusedError, Reply
-from integrations.pagination import LoopGuard
+from integrations.loopguard import LoopGuard
 
 _WAITS_S = (0.5, 1.0, 2.0, 3.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0)
 # About a day, with a try every half a minute.

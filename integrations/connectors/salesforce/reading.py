@@ -13,10 +13,10 @@ from churnguard.errors import TransientError
 from integrations.connectors.base import JsonDict
 from integrations.connectors.salesforce.objects import Described
 from integrations.connectors.salesforce.org import Org
-from integrations.connectors.salesforce.records import NOT_KEPT
+from integrations.connectors.salesforce.records import NOT_KEPT, SUCCESSION
 from integrations.connectors.salesforce.rows import plain, quoted, select
 from integrations.http import RefusedError
-from integrations.pagination import LoopGuard
+from integrations.loopguard import LoopGuard
 
 MOST_ROWS = 2_000
 # Addresses beyond 16 kB are refused; such a query goes into the body of a job.
@@ -84,13 +84,35 @@ class Reader:
         self, after: str, *, fields: tuple[str, ...] = ()
     ) -> Iterator[list[JsonDict]]:
         """Rows that are alive, in order of Id; fields: all where empty."""
+        return self._in_order_of_id(self.alive, after, fields)
+
+    def successions(self, converted_since: str) -> Iterator[list[JsonDict]]:
+        """Rows that live on under another Id: merged ones that are still in the
+        recycle bin, and leads converted from then on."""
+        types = self.described.types
+        conditions = []
+        if "MasterRecordId" in types:
+            conditions.append("(IsDeleted = true AND MasterRecordId != null)")
+        if "ConvertedContactId" in types:
+            conditions.append(
+                f"(IsConverted = true AND {self.stamp} >= {converted_since})"
+            )
+        if conditions and self.stamp:
+            fields = tuple(name for name in SUCCESSION if name in types)
+            yield from self._in_order_of_id(
+                f"({' OR '.join(conditions)})", "", ("Id", *fields)
+            )
+
+    def _in_order_of_id(
+        self, condition: str, after: str, fields: tuple[str, ...]
+    ) -> Iterator[list[JsonDict]]:
         guard = LoopGuard()
         while True:
             limit = MOST_ROWS if fields else self._limit
             query = select(
                 fields or self.described.types,
                 self.name,
-                self.alive,
+                condition,
                 f"Id > {quoted(after)}" if after else "",
                 order="Id ASC",
                 limit=limit,

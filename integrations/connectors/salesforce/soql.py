@@ -15,7 +15,7 @@ from integrations.connectors.salesforce.objects import KINDS
 from integrations.connectors.salesforce.org import Org
 from integrations.connectors.salesforce.rows import plain
 from integrations.http import RefusedError
-from integrations.pagination import LoopGuard
+from integrations.loopguard import LoopGuard
 
 _LOST = ("INVALID_QUERY_LOCATOR", "INVALID_SESSION_ID")
 

@@ -16,8 +16,9 @@ from typing import Any
 from integrations.connectors.base import JsonDict, ReadRequest
 from integrations.connectors.zendesk.account import LIST_SIZE, ZendeskAccount
 from integrations.connectors.zendesk.records import rating_of
+from integrations.loopguard import LoopGuard
 from integrations.mapping import parse_time
-from integrations.pagination import LoopGuard, Step, rows_of
+from integrations.pagination import Step, rows_of
 
 MOST_EXPORTED = 1000
 ANSWERS_MAY_CHANGE = timedelta(days=30)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from churnguard.errors import ConfigError, TransientError
 from integrations.http import Reply
+from integrations.loopguard import LoopGuard
 from integrations.pagination import (
-    LoopGuard,
     Step,
     pages_by_cursor,
     pages_by_keyset,
