@@ -325,19 +325,19 @@ def _first_reply(opened_at: datetime | None, metrics: JsonDict) -> datetime | No
 def _custom(raw: JsonDict, name: str) -> JsonDict:
     values = raw.get(name)
     found = _filled(values) if isinstance(values, dict) else {}
-    return found | _some(raw, "external_id")
+    return found | _some(raw, "external_id", "tags", "last_login_at")
 
 
 def _ticket_custom(raw: JsonDict, fields: Names) -> JsonDict:
     values = raw.get("custom_fields")
     if not isinstance(values, list):
-        return _some(raw, "external_id", "type")
+        return _some(raw, "external_id", "type", "tags")
     given = {
         fields.get(str(each["id"]), str(each["id"])): each.get("value")
         for each in values
         if isinstance(each, dict) and "id" in each
     }
-    return _filled(given) | _some(raw, "external_id", "type")
+    return _filled(given) | _some(raw, "external_id", "type", "tags")
 
 
 def _some(raw: JsonDict, *names: str) -> JsonDict:

@@ -99,6 +99,7 @@ def test_a_ticket_has_response_resolution_and_escalation() -> None:
             "27650": ["a", "b"],
             "external_id": "ahg35h3jh",
             "type": "incident",
+            "tags": ["enterprise", "Escalated"],
         },
         raw=raw,
     )
@@ -179,7 +180,12 @@ def test_an_organization_becomes_a_customer() -> None:
         updated_at=at("2026-01-01T00:00:00"),
         name="Globex",
         domain="globex.example",
-        custom={"tier": "gold", "seats": 40, "external_id": "0015g00000XyZ"},
+        custom={
+            "tier": "gold",
+            "seats": 40,
+            "external_id": "0015g00000XyZ",
+            "tags": ["enterprise"],
+        },
         raw=raw,
     )
 
@@ -197,7 +203,12 @@ def test_a_user_becomes_a_contact_and_an_inactive_one_is_deleted() -> None:
         role="end-user",
         joined_at=at("2025-06-01T10:00:00"),
         user_id="crm-77",
-        custom={"seat": "Buyer", "external_id": "crm-77"},
+        custom={
+            "seat": "Buyer",
+            "external_id": "crm-77",
+            "tags": ["vip"],
+            "last_login_at": "2026-01-01T10:00:00Z",
+        },
         raw=raw,
     )
     gone = record_of("users", {**raw, "active": False}, {}, TAGS)
