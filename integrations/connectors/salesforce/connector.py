@@ -46,6 +46,8 @@ from integrations.oauth import OAuthApp
 
 LOOKBACK_S = 300
 BULK_FROM = 50_000
+CONVERTED_FOR = timedelta(days=30)
+"""How far back a full read looks for leads that became contacts."""
 
 
 _WITH_JWT = ("auth_flow", ("jwt",))
@@ -249,18 +251,18 @@ class SalesforceConnector(Connector):
             # Results can only be had by the version that made the job.
             cursor = bulk.without_job(cursor)
         condition = reader.since(since, until) if is_change else reader.alive
-        is_new = not cursor.keys() & {"job", "at", "id"}
-        total = reader.count(condition) if is_new else None
-        is_bulk = bool(cursor.get("job"))
-        if is_new:
+        total = None
+        if not cursor.keys() & {"job", "at", "id"}:
+            total = reader.count(condition)
             is_bulk = self._wants_bulk(reader, total, condition)
             if reader.stamp and not is_range and (is_bulk or not is_change):
                 cursor["begun"] = reader.newest()
-        if is_bulk and not cursor.get("job"):
-            # "" where Bulk API 2.0 does not offer this object.
-            cursor["job"] = bulk.start(reader, condition)
-            is_bulk = bool(cursor["job"])
-        if is_bulk:
+            if not is_change:
+                yield from self._read_successions(reader, total)
+            if is_bulk:
+                # "" where Bulk API 2.0 does not offer this object.
+                cursor["job"] = bulk.start(reader, condition)
+        if cursor.get("job"):
             make_page = partial(self._page, reader, total=total)
             yield from bulk.read(reader, cursor, make_page)
         elif is_change:
@@ -270,6 +272,12 @@ class SalesforceConnector(Connector):
                 yield Page(records=[], cursor={"since": str(cursor["since"])})
         else:
             yield from self._read_all(reader, cursor, total)
+
+    def _read_successions(self, reader: Reader, total: int | None) -> Iterator[Page]:
+        """Only changes tell of them, and changes before a full read are never read."""
+        since = stamp_of(self.now() - CONVERTED_FOR)
+        for rows in reader.successions(since):
+            yield self._page(reader, rows, {}, total)
 
     def _read_all(
         self, reader: Reader, cursor: JsonDict, total: int | None

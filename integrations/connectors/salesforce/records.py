@@ -31,6 +31,8 @@ _TASK_KINDS = {"Call": "call", "Email": "mail", "ListEmail": "mail", "Task": "ta
 _CALL_TYPES = {"Inbound": "in", "Outbound": "out", "Internal": None}
 _PEOPLE = ("003", "00Q")
 """Key prefixes of Contact and Lead."""
+SUCCESSION = ("IsDeleted", "MasterRecordId", "IsConverted", "ConvertedContactId")
+"""What `is_gone` and `successor` look at."""
 NOT_KEPT = ("IsDeleted", "IsConverted", "IsChild")
 """Flags of rows that are no record of their own: deleted or merged, a lead that became
 a contact, an invitee's copy of an event."""

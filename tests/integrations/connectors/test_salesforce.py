@@ -298,6 +298,34 @@ def test_deleted_and_merged_rows_come_as_deletes(setup: Setup) -> None:
     assert ids([page]) == [winner]
 
 
+@pytest.mark.parametrize("threshold", [50_000, 1])
+def test_a_full_read_tells_of_merges_too(setup: Setup, threshold: int) -> None:
+    gone, loser, winner = (setup.fake.add(n) for n in range(3))
+    setup.fake.remove(gone)
+    setup.fake.merge(loser, winner)
+    for number, days in ((1, 60), (2, 20)):
+        setup.fake.clock = NOW - timedelta(days=days)
+        setup.fake.put(
+            "Lead",
+            f"00Q5g00000000{number}aAAA",
+            IsConverted=True,
+            ConvertedContactId="0035g00000AdaLiAAA",
+        )
+    settings = {"bulk_threshold": threshold}
+
+    contacts = setup.read("Contact", settings=settings)
+    leads = setup.read("Lead", settings=settings)
+
+    assert [page.merged_ids for page in contacts if page.merged_ids] == [
+        {loser: winner}
+    ]
+    assert ids(contacts) == [winner]
+    # Longer ago than a month is of no use to anybody.
+    assert [page.merged_ids for page in leads if page.merged_ids] == [
+        {"00Q5g000000002aAAA": "0035g00000AdaLiAAA"}
+    ]
+
+
 def test_a_converted_lead_lives_on_as_a_contact(setup: Setup) -> None:
     setup.fake.put("Lead", "00Q5g000000000aAAA", LastName="Open", IsConverted=False)
     setup.fake.put(
