@@ -11,6 +11,9 @@ from django import forms
 
 from integrations.connectors.base import Connector, Field
 from integrations.models import SyncMode
+from integrations.views.endpoints import EndpointsField
+from integrations.views.endpoints import editor as endpoint_editor
+from integrations.views.pairs import parse_pairs
 from integrations.views.shared import schedule_choices
 
 _OFF = {"autocomplete": "off", "spellcheck": "false"}
@@ -23,7 +26,8 @@ BY_SIGN_IN = {"auth_flow": "oauth"}
 """The choice of connectors that a person may, but need not, sign in to."""
 _PREFIX = "field-"
 _HIDDEN = ("layouts",)
-"""Fields with an editor of their own."""
+"""Fields with an editor of their own on another page."""
+_ENDPOINTS = "endpoints"
 
 
 class ConnectForm(forms.Form):
@@ -57,9 +61,9 @@ class ConnectForm(forms.Form):
         return [f for f in self.connector.fields if f.name not in _HIDDEN]
 
     def rows(self) -> list[dict[str, Any]]:
-        """{bound, is_secret, set_at, last4, advanced, when, values} per field, for
-        the template; when and values: the field, by its name in the form, and what it
-        has to hold for this one to mean something."""
+        """{bound, is_secret, set_at, last4, advanced, when, values, editor} per field,
+        for the template; when and values: the field, by its name in the form, and what
+        it has to hold for this one to mean something; editor: of the endpoints."""
         shown = [{"bound": self["integration_name"], "is_secret": False}]
         for field in self.declared():
             hint = self.held.get(field.name, {})
@@ -72,6 +76,7 @@ class ConnectForm(forms.Form):
                     "last4": hint.get("last4", ""),
                     "advanced": field.advanced,
                     **_condition(field),
+                    **_editor(self[_PREFIX + field.name]),
                 }
             )
         return shown
@@ -237,21 +242,7 @@ class SharedFieldsForm(forms.Form):
     )
 
     def clean_field_mappings(self) -> dict[str, Any]:
-        pairs: dict[str, Any] = {}
-        for number, line in enumerate(
-            self.cleaned_data["field_mappings"].splitlines(), start=1
-        ):
-            target, sign, source = (part.strip() for part in line.partition("="))
-            if not line.strip():
-                continue
-            if not (target and sign and source):
-                raise forms.ValidationError(
-                    f"Line {number} must look like: name = company_name."
-                )
-            if target in pairs:
-                raise forms.ValidationError(f"Line {number} repeats “{target}”.")
-            pairs[target] = _source(source, number)
-        return pairs
+        return parse_pairs(self.cleaned_data["field_mappings"])
 
 
 class MultipleFileInput(forms.ClearableFileInput):
@@ -312,22 +303,10 @@ class FileForm(UploadForm):
     field_order = ["integration_name", "files", "currency", "timezone"]
 
 
-def shared_lines(field_mappings: Mapping[str, Any]) -> str:
-    """field_mappings as `SharedFieldsForm` shows them; objects stay JSON."""
-    return "\n".join(
-        f"{name} = {source if isinstance(source, str) else json.dumps(source)}"
-        for name, source in field_mappings.items()
-    )
-
-
-def _source(text: str, number: int) -> Any:
-    """A source field, or an object with source, transform and default."""
-    if not text.startswith("{"):
-        return text
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as exc:
-        raise forms.ValidationError(f"Line {number}: {exc.msg} in the JSON.") from exc
+def _editor(bound: forms.BoundField) -> dict[str, Any]:
+    if not isinstance(bound.field, EndpointsField):
+        return {}
+    return {"editor": endpoint_editor(bound)}
 
 
 def _condition(field: Field) -> dict[str, str]:
@@ -354,6 +333,8 @@ def _form_field(field: Field, *, is_set: bool) -> forms.Field:
         return forms.BooleanField(**{**common, "required": False})
     if field.kind == "number":
         return forms.FloatField(**common)
+    if field.name == _ENDPOINTS:
+        return EndpointsField(**common)
     if field.kind == "json":
         rows = field.example.count("\n") + 1 if field.example else 5
         area = forms.Textarea(

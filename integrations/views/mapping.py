@@ -24,7 +24,8 @@ from integrations import mappings, queries, registry
 from integrations.mapping import TRANSFORMS
 from integrations.models import Integration, StreamState
 from integrations.views.detail import frame
-from integrations.views.forms import SharedFieldsForm, shared_lines
+from integrations.views.forms import SharedFieldsForm
+from integrations.views.pairs import pair_lines
 from integrations.views.shared import go, refuse
 
 BLANK_ROWS = 2
@@ -51,7 +52,7 @@ def mapping(request: PageRequest, integration_id: str) -> HttpResponse:
     do = request.POST.get("do", "")
     shared = SharedFieldsForm(
         request.POST if do == "shared" else None,
-        initial={"field_mappings": shared_lines(found.field_mappings)},
+        initial={"field_mappings": pair_lines(found.field_mappings)},
     )
     context |= {"shared": shared, "can_share": has_role(request, "admin")}
     if do == "shared" and _keep_shared(request, found, shared):

@@ -19,6 +19,7 @@ from playwright.sync_api import Page, expect
 from churnguard.errors import AuthenticationError
 from integrations import connectors, runs
 from integrations.models import Integration, StreamState, SyncRun
+from integrations.views import endpoints
 from tests import fakes
 from tests.browser.conftest import Guard, serving_web
 from tests.fakes.base import CANARY, FakeProvider
@@ -58,11 +59,17 @@ def values_for(fake: FakeProvider, url: str) -> dict[str, str]:
             **({"headers": fake.secrets()["headers"]} if fake.name == "rest" else {}),
             **OWN_WORDS[fake.name],
         }
-    return {
+    texts = {
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in given.items()
         if name in known
     }
+    if fake.name == "rest":
+        # A person fills in fields; JSON is the other way.
+        (endpoint,) = json.loads(texts.pop("endpoints"))
+        parts = endpoints.split(endpoint)
+        texts |= {f"endpoints-0-{name}": text for name, text in parts.items() if text}
+    return texts
 
 
 def type_in(page: Page, values: dict[str, str]) -> None:
