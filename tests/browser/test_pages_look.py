@@ -42,13 +42,23 @@ PAGES = (
     "/quarantine/",
     "/quarantine/?state=replayed",
     "/quarantine/{refused}/",
+    "/alerts/",
+    "/alerts/?state=all",
     "/customers/",
     "/customers/?q=nothing",
     "/customers/{customer}/",
     "/usage/",
     "/api/docs/",
 )
-EMPTY = ("/", "/integrations/", "/syncs/", "/quarantine/", "/customers/", "/usage/")
+EMPTY = (
+    "/",
+    "/alerts/",
+    "/integrations/",
+    "/syncs/",
+    "/quarantine/",
+    "/customers/",
+    "/usage/",
+)
 
 
 @pytest.fixture
