@@ -40,6 +40,38 @@ def split(
     return settings, {k: v for k, v in values.items() if k not in is_open}
 
 
+_AUTH_TYPES: dict[str, dict[str, tuple[str, ...]]] = {
+    "api_key": {"header_key": ("api_key",)},
+    "basic_auth": {"basic": ("username",)},
+    "bearer_token": {"bearer": ("access_token",)},
+    "oauth2": {
+        "oauth2_refresh": ("refresh_token", "token_url"),
+        "oauth2_client_credentials": ("client_secret", "token_url"),
+        "bearer": ("access_token",),
+    },
+}
+"""credential_type -> {auth_type: what it needs}, the first that has it."""
+
+
+def implied(
+    connector: type[Connector], given: Mapping[str, Any], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Settings that follow from the specification's credential_type: auth_type of a
+    connector that has the choice, where the caller made none.
+
+    given: IntegrationCredentials. settings: as the caller sent them.
+    """
+    has_choice = any(field.name == "auth_type" for field in connector.fields)
+    if not has_choice or "auth_type" in settings:
+        return {}
+    kind, values = flatten(given)
+    held = {**settings, **values}
+    for auth_type, needed in _AUTH_TYPES.get(kind, {}).items():
+        if all(held.get(name) for name in needed):
+            return {"auth_type": auth_type}
+    return {}
+
+
 def save(
     integration: Integration,
     secrets: Mapping[str, Any],

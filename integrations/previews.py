@@ -33,9 +33,11 @@ def preview_new(
     ConfigError for another provider and for secrets among the settings."""
     cls = connectors.get(str(body.get("provider_name") or "rest"))
     _require_rest(cls)
-    _kind, given = credentials.flatten(body.get("credentials") or {})
+    sent = body.get("credentials") or {}
+    _kind, given = credentials.flatten(sent)
     opened, secrets = credentials.split(cls, given)
     settings = {**(body.get("settings") or {}), **opened}
+    settings |= credentials.implied(cls, sent, settings)
     if body.get("base_url"):
         settings["base_url"] = body["base_url"]
     return preview(organization, settings, secrets, stream=stream, limit=limit)

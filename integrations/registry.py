@@ -114,7 +114,10 @@ def create(
     )
     kind, given = credentials.flatten(body.get("credentials") or {})
     open_values, secrets = credentials.split(cls, given)
-    settings = _filled({**_settings(body, cls), **open_values})
+    named = credentials.implied(
+        cls, body.get("credentials") or {}, body["settings"] | open_values
+    )
+    settings = _filled({**_settings(body, cls), **open_values, **named})
     if trusted_root is not None:
         settings["_trusted_root"] = str(trusted_root)
     try:

@@ -77,6 +77,21 @@ def test_the_first_records_and_the_request_are_shown_and_nothing_is_stored(
     assert not Integration.objects.exists()
 
 
+def test_the_kind_of_credentials_signs_the_request(
+    owner: APIClient, rest: dict[str, Any], server: FakeServer
+) -> None:
+    del rest["settings"]["auth_type"]
+    rest["credentials"] = {
+        "credential_type": "basic_auth",
+        "username": "ann",
+        "password": "pw-12345",
+    }
+
+    preview(owner, rest)
+
+    assert server.calls[0].headers["authorization"] == "Basic YW5uOnB3LTEyMzQ1"
+
+
 def test_a_key_in_the_address_and_an_echoed_secret_are_masked(
     owner: APIClient, rest: dict[str, Any], fake: RestFake, server: FakeServer
 ) -> None:

@@ -208,6 +208,59 @@ def test_an_address_among_the_settings_can_be_changed_like_any_other(
     assert connecting.connector_settings(made)["base_url"] == "https://two.example"
 
 
+@pytest.mark.parametrize(
+    ("credential_type", "values", "auth_type"),
+    [
+        ("basic_auth", {"username": "ann", "password": "pw-12345"}, "basic"),
+        ("bearer_token", {"access_token": "t-12345"}, "bearer"),
+        ("api_key", {"api_key": "k-12345"}, "header_key"),
+        ("oauth2", {"access_token": "t-12345"}, "bearer"),
+        (
+            "oauth2",
+            {
+                "refresh_token": "r-12345",
+                "custom_fields": {"client_id": "c", "token_url": "https://id.example"},
+            },
+            "oauth2_refresh",
+        ),
+        (
+            "oauth2",
+            {
+                "custom_fields": {
+                    "client_id": "c",
+                    "client_secret": "s-12345",
+                    "token_url": "https://id.example",
+                }
+            },
+            "oauth2_client_credentials",
+        ),
+        (
+            "api_key",
+            {"api_key": "k-12345", "custom_fields": {"auth_type": "query_key"}},
+            "query_key",
+        ),
+        ("custom", {"custom_fields": {"headers": {"X-Key": "k-12345"}}}, None),
+    ],
+)
+def test_the_kind_of_credentials_says_how_an_api_is_signed(
+    their_org: Organization,
+    credential_type: str,
+    values: dict[str, Any],
+    auth_type: str | None,
+) -> None:
+    config = IntegrationConfiguration(
+        organization_id="org_123",
+        provider_name="rest",
+        base_url="https://api.example.com",
+        credentials=sdk.IntegrationCredentials(credential_type, **values),
+        settings={"endpoints": ENDPOINTS},
+    )
+
+    asyncio.run(IntegrationEngine().register_integration(config))
+
+    assert Integration.objects.get().settings.get("auth_type") == auth_type
+
+
 def test_the_example_rule(shared_data: Path, their_org: Organization) -> None:
     rule = run_example(shared_data, "rule = APIIngestionRule(")["rule"]
 
