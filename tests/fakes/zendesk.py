@@ -211,9 +211,9 @@ class ZendeskFake(FakeProvider):
         if path == "/incremental/organizations.json":
             return self._time_export(request)
         if path == "/incremental/ticket_metric_events":
-            start = int(request.query["start_time"])
-            rows = [e for e in self.metric_events if _unix(e["time"]) >= start]
-            return self._list(request, "ticket_metric_events", rows)
+            return self._list(
+                request, "ticket_metric_events", self._metric_events(request)
+            )
         if path == "/satisfaction_ratings":
             start = int(request.query.get("start_time", 0))
             rows = [r for r in self.ratings if _unix(r["created_at"]) >= start]
@@ -234,6 +234,17 @@ class ZendeskFake(FakeProvider):
         if path.strip("/") in lists:
             return self._list(request, path.strip("/"), lists[path.strip("/")])
         return Response(404, {"error": "RecordNotFound", "description": "Not found"})
+
+    def _metric_events(self, request: Request) -> list[JsonDict]:
+        """Since a time; with changes also those "_changed_at" since then."""
+        start = int(request.query["start_time"])
+        with_changes = request.query.get("include_changes") == "true"
+        return [
+            each
+            for each in self.metric_events
+            if _unix(each["time"]) >= start
+            or (with_changes and _unix(each.get("_changed_at", each["time"])) >= start)
+        ]
 
     def _responses(self, request: Request) -> list[JsonDict]:
         """Made since a time in milliseconds."""
@@ -347,7 +358,8 @@ def _place(row: JsonDict) -> tuple[int, int]:
 
 
 def _public(row: JsonDict) -> JsonDict:
-    return {k: v for k, v in row.items() if k != "generated_timestamp"}
+    hidden = ("generated_timestamp", "_changed_at")
+    return {k: v for k, v in row.items() if k not in hidden}
 
 
 def _iso(at: datetime) -> str:

@@ -117,7 +117,9 @@ def _crowded_second(
 def _metric_events(
     account: ZendeskAccount, request: ReadRequest, cursor: JsonDict
 ) -> Rows:
-    """From the time of the last event, inclusive."""
+    """From the time of the last event, inclusive, with those of before that changed
+    since: a breach is taken back where a ticket gets another agreement."""
+    begun = int(cursor.get("begun") or account.soonest_start())
     since = int(cursor.get("since") or (unix(request.since) if request.since else 0))
     newest = int(cursor.get("newest") or since)
     start = min(since, account.soonest_start())
@@ -125,15 +127,21 @@ def _metric_events(
         account,
         "/incremental/ticket_metric_events",
         "ticket_metric_events",
-        {"start_time": start},
+        {"start_time": start, "include_changes": "true"},
         request,
         cursor.get("after"),
         budget="export",
     ):
         newest = max([newest, *(unix_of(row, "time") for row in step.items)])
-        place: JsonDict = {"since": newest}
+        # An event foreseen for later must not hide what happens until then.
+        place: JsonDict = {"since": min(newest, begun)}
         if step.position is not None:
-            place = {"since": since, "newest": newest, "after": step.position}
+            place = {
+                "since": since,
+                "newest": newest,
+                "begun": begun,
+                "after": step.position,
+            }
         yield step.items, place
         if _all_later(step.items, request.until):
             return

@@ -528,6 +528,41 @@ def test_sla_events_are_read_from_the_last_one_on(setup: Setup) -> None:
     assert query["start_time"] == str(start)
 
 
+def test_a_breach_that_is_taken_back_is_deleted(setup: Setup) -> None:
+    breach = payload("metric_event")
+    later = {**breach, "id": 2, "type": "fulfill", "time": "2026-01-05T00:00:00Z"}
+    setup.fake.metric_events = [breach, later]
+    (page,) = setup.read("sla_events")
+    setup.fake.metric_events[0] = {
+        **breach,
+        "deleted": True,
+        "_changed_at": "2026-01-06T00:00:00Z",
+    }
+
+    (again,) = setup.read("sla_events", "incremental", cursor=page.cursor)
+
+    assert {(r.external_id, r.deleted) for r in again.records} == {
+        (str(breach["id"]), True),
+        ("2", False),
+    }
+
+
+def test_an_event_foreseen_for_later_hides_nothing(setup: Setup) -> None:
+    breach = payload("metric_event")
+    setup.fake.metric_events = [
+        {**breach, "id": n, "time": f"2026-01-{day:02}T00:00:00Z"}
+        for n, day in enumerate((9, 20, 21))
+    ]
+
+    first = setup.read("sla_events", batch_size=1)
+
+    assert ids(first) == ["0", "1", "2"]
+    begun = int(NOW.timestamp()) - 61
+    assert first[-1].cursor == {"since": begun}
+    resumed = setup.read("sla_events", batch_size=1, cursor=first[1].cursor)
+    assert resumed[-1].cursor == {"since": begun}
+
+
 def test_ratings_are_read_again_for_thirty_days_because_they_change(
     setup: Setup,
 ) -> None:
