@@ -255,7 +255,7 @@ def _sla_event(raw: JsonDict) -> ObjectRecord:
     return ObjectRecord(
         external_id=str(raw["id"]),
         kind="sla_events",
-        updated_at=moment(raw, "time"),
+        # Its time is not that of its last change, and may be still to come.
         deleted=flag(raw, "deleted") is True,
         occurred_at=moment(raw, "time"),
         custom={

@@ -181,14 +181,18 @@ def test_a_zendesk_account(org: Organization, desk: ZendeskFake) -> None:
         desk.put(desk.tickets, 35436, status="deleted")
         desk.put(desk.objects, 20978392, role="agent")
         desk.put(desk.organizations, 509974, name="Globex AG")
+        desk.metric_events[0]["deleted"] = True
         later = sync(integration, "incremental")
 
     assert {name: part.inserted for name, part in first.items()} == dict.fromkeys(
         first, 1
     )
     assert [changed(parts) for parts in same] == [{}, {}]
-    assert changed(later) == {"organizations": 1, "tickets": 1}
+    assert changed(later) == dict.fromkeys(
+        ("organizations", "tickets", "sla_events"), 1
+    )
     assert {name: p.deleted for name, p in later.items() if p.deleted} == {
+        "sla_events": 1,
         "tickets": 1,
         "users": 1,
     }
