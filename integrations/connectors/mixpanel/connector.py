@@ -64,7 +64,7 @@ class MixpanelConnector(Connector):
         "Profiles and cohorts need a Growth or Enterprise plan."
     )
     docs: ClassVar[str] = "docs/connectors/mixpanel.md"
-    auth: ClassVar[tuple[str, ...]] = ("basic",)
+    auth: ClassVar[tuple[str, ...]] = ("basic_auth",)
     fields: ClassVar[tuple[Field, ...]] = (
         Field("project_id", "Project id", kind="number"),
         Field("username", "Service account user name"),
