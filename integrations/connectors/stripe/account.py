@@ -139,7 +139,7 @@ class Account:
 
     def complete(self, kind: Kind, raw: JsonDict) -> JsonDict:
         """The object with everything its record needs: all lines or items, coupons,
-        tiers and product names, and without secrets."""
+        prices, product names, when a payment failed, and without secrets."""
         for name in _KEYS_IN_OBJECTS:
             raw.pop(name, None)
         if kind.stream == "invoices":
@@ -251,14 +251,13 @@ class Account:
             if coupon is None or is_whole:
                 continue
             name = coupon["id"] if isinstance(coupon, dict) else coupon
-            whole = self._remembered(
-                f"/v1/coupons/{name}", "applies_to", "currency_options"
-            )
+            key = (f"/v1/coupons/{name}", "applies_to", "currency_options")
+            whole = self._remembered(*key)
             if whole is None:
                 # A deleted coupon still lowers what it was redeemed for.
-                whole = (
-                    coupon if isinstance(coupon, dict) else self._redeemed(raw, name)
-                )
+                is_shown = isinstance(coupon, dict)
+                whole = coupon if is_shown else self._redeemed(raw, name)
+                self._found[key] = whole
             source = discount.get("source") or {}
             discount["source"] = {**source, "coupon": whole or coupon}
 

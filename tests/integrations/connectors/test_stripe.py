@@ -187,7 +187,13 @@ def test_a_deleted_coupon_is_found_where_it_was_redeemed(
         shop.fake.put("/v1/customers", payload("customer") | {"discount": held})
         expected = round((10_000 + 7002) * 0.8)
 
-    assert shop.first("subscriptions").mrr_minor == expected
+    shop.fake.put("/v1/subscriptions", {**raw, "id": "sub_2"})
+
+    (page,) = shop.read("subscriptions")
+
+    assert [record.mrr_minor for record in page.records] == [expected] * 2
+    # What one subscription showed is known for the others.
+    assert len(shop.asked("/v1/subscription_items")) == 1
 
 
 def test_a_subscription_in_another_currency_than_its_price(shop: Shop) -> None:
