@@ -165,7 +165,8 @@ def _views(
 ) -> list[PersonView]:
     contacts: dict[Person, list[Contact]] = defaultdict(list)
     rows = Contact.objects.filter(organization=organization, person__in=list(ids))
-    for row in rows.select_related("source", "person", "customer_source__customer"):
+    rows = rows.select_related("source", "person", "customer_source__customer")
+    for row in rows.order_by("pk"):
         assert row.person is not None
         contacts[row.person].append(row)
     by_user: dict[str, list[Use]] = defaultdict(list)
@@ -189,14 +190,15 @@ def _views(
 def _uses_of(contacts: list[Contact], by_user: dict[str, list[Use]]) -> list[Use]:
     """Product use under the person's id in that source, their user id or address."""
     found: dict[tuple[str, str], Use] = {}
-    for one in contacts:
-        signs = {
-            "own_id": one.external_id,
-            "user_id": product_user(one.user_id),
-            "email": (one.email or "").strip().lower(),
-        }
-        for rule, sign in signs.items():
-            for use in by_user.get(sign or "", ()):
+    # The surest sign first, whichever contact gives it.
+    signs = {
+        "own_id": lambda one: one.external_id,
+        "user_id": lambda one: product_user(one.user_id),
+        "email": lambda one: (one.email or "").strip().lower(),
+    }
+    for rule, sign in signs.items():
+        for one in contacts:
+            for use in by_user.get(sign(one) or "", ()):
                 if rule != "own_id" or use.source == one.source.name:
                     found.setdefault((use.source, use.user), replace(use, rule=rule))
     return sorted(found.values(), key=lambda use: use.last_at, reverse=True)
