@@ -7,6 +7,7 @@ are. Uniqueness is (source, external_id): a source belongs to one organisation.
 from __future__ import annotations
 
 from django.db import models
+from django.db.models.functions import Now
 
 from churnguard.models.customers import CustomerSource, Person, Source
 from churnguard.models.tenancy import Organization
@@ -17,14 +18,21 @@ class SourceRow(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     # No index of their own: the unique key and the indexes below begin with them.
-    # Nor a constraint: the source has one, and a check a row is a sixth of an insert.
+    # Nor constraints: the ledger line of the same transaction has them, identities go
+    # only with their organisation, and checking each row is a third of an insert.
     organization = models.ForeignKey(
         Organization, on_delete=models.CASCADE, db_index=False, db_constraint=False
     )
-    source = models.ForeignKey(Source, on_delete=models.CASCADE, db_index=False)
+    source = models.ForeignKey(
+        Source, on_delete=models.CASCADE, db_index=False, db_constraint=False
+    )
     external_id = models.CharField(max_length=255)
     customer_source = models.ForeignKey(
-        CustomerSource, on_delete=models.SET_NULL, null=True, db_index=False
+        CustomerSource,
+        on_delete=models.SET_NULL,
+        null=True,
+        db_index=False,
+        db_constraint=False,
     )
     source_version = models.BigIntegerField(null=True)
     source_updated_at = models.DateTimeField(null=True)
@@ -47,7 +55,7 @@ class SourceRow(models.Model):
         ]
         indexes = [
             models.Index(fields=["customer_source"], name="%(class)s_customer"),
-            models.Index(fields=["organization", "-id"], name="%(class)s_org"),
+            models.Index(fields=["organization", "id"], name="%(class)s_org"),
         ]
 
 
@@ -56,7 +64,7 @@ class Contact(SourceRow):
         Person, on_delete=models.SET_NULL, null=True, related_name="contacts"
     )
     """Null until identity resolution has seen the contact."""
-    identity_stale_at = models.DateTimeField(null=True)
+    identity_stale_at = models.DateTimeField(null=True, db_default=Now())
     """As in `CustomerSource`."""
     email = models.TextField(null=True)
     name = models.TextField(null=True)
