@@ -15,14 +15,8 @@ from django.db import connection
 
 from integrations import load, seen
 from integrations.models import RunStream, StreamState
-from integrations.pages import (
-    BrakeError,
-    Reading,
-    brake_limit,
-    hold,
-    page_transaction,
-    see_ids,
-)
+from integrations.pages import BrakeError, Reading, brake_limit, see_ids
+from integrations.progress import hold, page_transaction
 
 CHUNK = 1000
 SWEEP_EVERY = timedelta(days=1)
@@ -113,7 +107,7 @@ def describe(state: StreamState) -> dict[str, Any] | None:
 
 def _bury_chunk(reading: Reading, ids: list[str]) -> int:
     job, part = reading.job, reading.part
-    with page_transaction():
+    with page_transaction(job):
         part.pages += 1
         result = load.write(
             connection,

@@ -8,10 +8,11 @@ from typing import Any
 from django.db import transaction
 
 from churnguard.errors import ConfigError, RateLimitedError
-from integrations import connecting, notices, pages, runs
+from integrations import connecting, notices, progress, runs
 from integrations.crashpoints import crash_point
 from integrations.models import Integration, RunStream, StreamState, SyncRun
-from integrations.pages import Job
+from integrations.pages import BrakeError
+from integrations.progress import Job
 
 OPEN = ("pending", "processing", "retrying")
 
@@ -60,7 +61,7 @@ def _put_off(job: Job, wait_s: float, code: str, text: str, *, counts: bool) -> 
             status="active",
             status_detail=f"{text} The next try is at {run_at:%H:%M:%S} UTC.",
         )
-        pages.note(job, "retrying", run_at=run_at.isoformat())
+        progress.note(job, "retrying", run_at=run_at.isoformat())
     return "pending"
 
 
@@ -78,7 +79,7 @@ def rate_limited(job: Job, exc: RateLimitedError) -> str:
         RunStream.objects.filter(run=job.run, status="processing").update(
             status="pending"
         )
-        pages.note(job, "rate_limited", run_at=run_at.isoformat())
+        progress.note(job, "rate_limited", run_at=run_at.isoformat())
     return "pending"
 
 
@@ -123,7 +124,7 @@ def end(
             changes.pop("status")
             rows.update(**changes)
         _tell(integration, status, changes.get("status", ""), code, detail)
-        pages.note(job, status)
+        progress.note(job, status)
     return status
 
 
@@ -140,7 +141,7 @@ def _tell(
             detail=detail,
             severity="critical",
         )
-    elif code == pages.BrakeError.code:
+    elif code == BrakeError.code:
         notices.trouble(
             integration,
             kind="delete_brake",

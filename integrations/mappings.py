@@ -18,7 +18,7 @@ from churnguard.errors import ChurnGuardError, ConfigError, RecordError
 from churnguard.records import RECORD_TYPES, AnyRecord
 from integrations import catalog, connecting, shaping
 from integrations.connectors.base import ReadRequest
-from integrations.load.entities import TABLES
+from integrations.load.statements import TABLES
 from integrations.mapping import (
     TRANSFORMS,
     CompiledMapping,

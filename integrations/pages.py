@@ -3,59 +3,32 @@ one transaction."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 
-from django.conf import settings
-from django.db import connection, transaction
-from django.db.models import F
-from django.utils import timezone
+from django.db import connection
 
 from churnguard.errors import ChurnGuardError
 from churnguard.models import Batch
 from churnguard.records import Record
-from churnguard.stream import notes
-from integrations import counting, drift, load, seen, shaping, sifting
-from integrations.connectors.base import AnyPage, Connector, RowPage, Stream
+from integrations import columns, counting, drift, load, seen, shaping, sifting
+from integrations.connectors.base import AnyPage, Page, RowPage, Stream
 from integrations.crashpoints import crash_point
-from integrations.load.entities import TABLES
-from integrations.models import Integration, RunStream, StreamState, SyncRun
-from integrations.runs import Claim, Keeper, LeaseLostError
+from integrations.load.statements import TABLES
+from integrations.models import RunStream, StreamState
+from integrations.progress import Job, advance, hold, note_page, page_transaction
 
-NOTE_EVERY_S = 0.5
-_OF_A_PAGE = ("pages", *Batch.TOTALS, "total", "cursor", "page_at")
-"""What a page changes of a `RunStream`."""
 _ABSENCE = ("full", "sweep")
 _WATCHED = 200
 """Objects of a page that are looked at for new fields."""
 
-_FENCE = """
-UPDATE int_sync_run SET
-    attempts = CASE WHEN %(progress)s THEN 0 ELSE attempts END
-WHERE id = %(run)s AND fence = %(fence)s AND status = 'processing'
-RETURNING cancel_requested_at IS NOT NULL
-"""
 _ALIVE = """
 SELECT count(*) FROM {table} WHERE source_id = %s AND external_id = ANY(%s)
     AND deleted_at IS NULL
 """
-
-
-class CancelledError(ChurnGuardError):
-    """A person asked the run to stop."""
-
-    code = "cancelled"
-
-
-class ReleasedError(ChurnGuardError):
-    """This worker stops; another goes on from the last page."""
-
-    code = "released"
 
 
 class BrakeError(ChurnGuardError):
@@ -70,26 +43,6 @@ class BrakeError(ChurnGuardError):
         )
         self.would_delete, self.live, self.limit = would_delete, live, limit
         self.sample = sample
-
-
-@dataclass(slots=True)
-class Job:
-    """A run being executed by this thread."""
-
-    claim: Claim
-    run: SyncRun
-    integration: Integration
-    keeper: Keeper
-    must_stop: Callable[[], bool]
-    connector: Connector | None = None
-    noted_at: float = 0.0
-
-    def check_border(self) -> None:
-        """Between pages: raise when the run is lost or this worker stops."""
-        if self.keeper.lost.is_set():
-            raise LeaseLostError("Another worker holds this run now.")
-        if self.must_stop():
-            raise ReleasedError("This worker stops.")
 
 
 @dataclass(slots=True)
@@ -110,6 +63,8 @@ class Reading:
     is_marked: bool = False
     """Whether a page has marked the stream as syncing."""
     sample: list[str] = field(default_factory=list)
+    expects_new: bool = False
+    """Whether all that is stored of the stream came from this run."""
 
     @property
     def brake_is_off(self) -> bool:
@@ -123,14 +78,28 @@ def brake_limit(live: int) -> int:
 
 def store(reading: Reading, page: AnyPage) -> None:
     """Commit a page. Raises LeaseLostError, CancelledError (both before anything is
-    stored) and BrakeError."""
+    stored), BrakeError and Django's errors of the database."""
+    with connection.wrap_database_errors:
+        shaped = _shaped(reading, page)
+        _check_brake(reading, page, shaped)
+        is_new = reading.watch.see(_raws(page, shaped))
+        load.prepare(connection, shaped.items)
+        crash_point("after_fetch")
+        try:
+            _commit(reading, page, shaped, is_new)
+        except load.NotNewError:
+            reading.expects_new = False
+            _commit(reading, page, _shaped(reading, page, in_block=False), is_new)
+    crash_point("after_commit")
+
+
+def _commit(
+    reading: Reading, page: AnyPage, shaped: shaping.Shaped, is_new: bool
+) -> None:
     job, part = reading.job, reading.part
-    shaped = _shaped(reading, page)
-    _check_brake(reading, page, shaped)
-    is_new = reading.watch.see(_raws(page, shaped))
-    load.prepare(connection, shaped.items)
-    crash_point("after_fetch")
-    with page_transaction():
+    # What people are told of is on the disk.
+    is_told = job.is_note_due
+    with page_transaction(job, waits=is_told):
         result = load.write(
             connection,
             org_id=job.run.organization_id,
@@ -149,6 +118,8 @@ def store(reading: Reading, page: AnyPage) -> None:
             rows=shaped.rows,
             unchanged=len(shaped.unchanged),
             stored=shaped.stored,
+            block=shaped.block,
+            known=job.known,
         )
         _keep_merges(reading, page, shaped)
         _see_ids(reading, page, shaped)
@@ -157,132 +128,74 @@ def store(reading: Reading, page: AnyPage) -> None:
             setattr(part, name, getattr(part, name) + getattr(result, name))
         part.total = page.total if page.total is not None else part.total
         part.cursor = page.cursor
-        part.page_at = timezone.now()
-        part.save(update_fields=_OF_A_PAGE)
-        _save_state(reading, page, result, is_new)
+        if is_new:
+            _keep_columns(reading)
         crash_point("before_commit")
-        hold(job, progress=True)
-        _note_progress(job, part)
+        advance(
+            job,
+            part,
+            written=result.inserted + result.updated,
+            keeps_cursor=reading.keeps_cursor,
+            marks=not reading.is_marked,
+        )
+        if is_told:
+            note_page(job, part)
+    reading.is_marked = True
+    if reading.keeps_cursor:
+        reading.state.cursor = page.cursor
     counting.page_stored(
         job.integration,
         reading.shape.record_type,
         created=result.inserted,
         updated=result.updated,
     )
-    crash_point("after_commit")
 
 
-def _shaped(reading: Reading, page: AnyPage) -> shaping.Shaped:
+def _shaped(
+    reading: Reading, page: AnyPage, *, in_block: bool = True
+) -> shaping.Shaped:
+    how = reading.shape
+    sifted = None
     if isinstance(page, RowPage):
+        source_id = reading.job.integration.source_id
         sifted = sifting.sift(
-            page, reading.stream, reading.shape, reading.job.integration.source_id
+            page, reading.stream, how, source_id, expects_new=reading.expects_new
         )
-        if sifted is not None:
-            shaped = shaping.shape_rows(page, sifted.rows, reading.shape)
-            shaped.unchanged, shaped.stored = sifted.unchanged, sifted.stored
-            return shaped
-    return shaping.shape(page, reading.shape)
+    if sifted is None or isinstance(page, Page):
+        return shaping.shape(page, how)
+    block = None
+    if in_block:
+        now = datetime.now(UTC)
+        block = columns.block_of(page, sifted.new, sifted.new_ids, how, now=now)
+    rows = sifted.changed if block else [*sifted.new, *sifted.changed]
+    shaped = shaping.shape_rows(page, rows, how)
+    if block:
+        shaped.block, shaped.block_rows = block, sifted.new
+    shaped.unchanged, shaped.stored = sifted.unchanged, sifted.stored
+    return shaped
 
 
 def _raws(page: AnyPage, shaped: shaping.Shaped) -> Iterable[dict[str, Any]]:
     """Some of the provider's objects; those that did not change show nothing new."""
     if shaped.stored is None:
         return map(shaping.raw_of, page.records[:_WATCHED])
-    changed = [row.row for row in shaped.rows[:_WATCHED]]
+    changed = [row.row for row in chain(shaped.block_rows, shaped.rows)][:_WATCHED]
     return changed + [reject.raw for reject in shaped.rejects[:_WATCHED]]
-
-
-@contextmanager
-def page_transaction() -> Iterator[None]:
-    """A transaction that PostgreSQL ends when this process stops in the middle of it
-    (a frozen machine): else its row locks would hold up whoever took the run over."""
-    with transaction.atomic():
-        with connection.cursor() as cur:
-            cur.execute(
-                "SELECT set_config('idle_in_transaction_session_timeout', %s, true)",
-                [f"{settings.SYNC_LEASE_S}s"],
-            )
-        yield
-
-
-def hold(job: Job, *, progress: bool = False) -> None:
-    """Inside a transaction: prove that the run is still ours and wanted.
-
-    progress: something was stored, so failed tries before it do not count any more.
-    Raises LeaseLostError or CancelledError, and so rolls the transaction back.
-    """
-    with connection.cursor() as cur:
-        cur.execute(
-            _FENCE,
-            {
-                "run": job.claim.run_id,
-                "fence": job.claim.fence,
-                "progress": progress,
-            },
-        )
-        row = cur.fetchone()
-    if row is None:
-        raise LeaseLostError("Another worker holds this run now.")
-    if row[0]:
-        raise CancelledError("A person stopped this sync.")
 
 
 def see_ids(reading: Reading, ids: list[str]) -> None:
     """Mark ids of a sweep as still there, in a transaction of their own."""
-    with page_transaction():
+    with page_transaction(reading.job):
         seen.note(reading.state.pk, reading.job.run.pk, _stored(reading, ids))
         hold(reading.job)
 
 
-def note(job: Job, status: str, **facts: Any) -> None:
-    """A live note about the run; last statement of a transaction."""
-    job.noted_at = time.monotonic()
-    notes.publish(
-        connection,
-        job.run.organization_id,
-        "live-metrics",
-        [
-            {
-                "type": "sync",
-                "id": job.run.public_id,
-                "integration_id": job.integration.public_id,
-                "status": status,
-                **facts,
-            }
-        ],
+def _keep_columns(reading: Reading) -> None:
+    state, watch = reading.state, reading.watch
+    StreamState.objects.filter(pk=state.pk).update(
+        columns=list(watch.columns.values()),
+        drift=drift.merge_notes(state.drift, watch.notes),
     )
-
-
-def _note_progress(job: Job, part: RunStream) -> None:
-    if time.monotonic() - job.noted_at >= NOTE_EVERY_S:
-        note(
-            job,
-            "processing",
-            stream=part.stream,
-            pages=part.pages,
-            records=part.fetched,
-            total=part.total,
-        )
-
-
-def _save_state(
-    reading: Reading, page: AnyPage, result: load.LoadResult, is_new: bool
-) -> None:
-    state = reading.state
-    changes: dict[str, Any] = {}
-    if written := result.inserted + result.updated:
-        changes["records_stored"] = F("records_stored") + written
-    if not reading.is_marked:
-        changes["status"] = "syncing"
-    if reading.keeps_cursor:
-        state.cursor = page.cursor
-        changes["cursor"] = page.cursor
-    if is_new:
-        changes["columns"] = list(reading.watch.columns.values())
-        changes["drift"] = drift.merge_notes(state.drift, reading.watch.notes)
-    if changes:
-        StreamState.objects.filter(pk=state.pk).update(**changes)
-    reading.is_marked = True
 
 
 def _keep_merges(reading: Reading, page: AnyPage, shaped: shaping.Shaped) -> None:
@@ -294,6 +207,7 @@ def _keep_merges(reading: Reading, page: AnyPage, shaped: shaping.Shaped) -> Non
         merged=page.merged_ids,
         alive=chain(
             shaped.unchanged,
+            shaped.block.ids if shaped.block else (),
             (
                 load.stored_id(item)
                 for item in shaped.items
@@ -311,6 +225,7 @@ def _see_ids(reading: Reading, page: AnyPage, shaped: shaping.Shaped) -> None:
     gone = {load.stored_id(item) for item in entities if item.deleted}
     gone.update(_stored(reading, page.deleted_ids))
     ids = [*shaped.unchanged, *map(load.stored_id, entities)]
+    ids += shaped.block.ids if shaped.block else []
     # A refused record still exists at the source.
     ids += _stored(reading, [r.external_id for r in shaped.rejects if r.external_id])
     if gone:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -40,7 +40,8 @@ STATUSES: dict[str, frozenset[str]] = {
     "ticket": frozenset(["open", "pending", "on_hold", "solved", "closed"]),
 }
 _INDEXED = {"email": 320, "domain": 253, "parent_external_id": MOST_ID}
-_SHORT = min(_INDEXED.values())
+SHORT = min(_INDEXED.values())
+"""No text of so many characters is too long for any field."""
 _MONEY = ("mrr_minor", "total_minor", "paid_minor", "refunded_minor", "amount_minor")
 _NOT_NEGATIVE = (
     "seats",
@@ -170,6 +171,29 @@ def check_event_fields(
     return problem
 
 
+class Amounts(NamedTuple):
+    """Fields of a record type with a rule for numbers. money: needs a currency."""
+
+    not_negative: tuple[str, ...]
+    percent: tuple[str, ...]
+    money: tuple[str, ...]
+
+
+def amounts_of(kind: str) -> Amounts:
+    """Those of a record type."""
+    return Amounts(_NOT_NEGATIVE_OF[kind], _PERCENT_OF[kind], _MONEY_OF[kind])
+
+
+def order_of(kind: str) -> tuple[tuple[str, str], ...]:
+    """Pairs of fields of a record type: the first is not above the second."""
+    return _IN_ORDER_OF[kind]
+
+
+def shapes_of(kind: str) -> tuple[tuple[str, Callable[[str], str]], ...]:
+    """Text fields of a record type that are brought into one shape, and how."""
+    return _SHAPES_OF[kind]
+
+
 def usable_ids(ids: list[str]) -> list[str]:
     """Those of the ids that a table could hold."""
     text = "".join(ids)
@@ -203,19 +227,20 @@ def _check_text(name: str, value: str) -> Reject | None:
 def _check_values(_type: str, values: dict[str, Any], _now: datetime) -> Reject | None:
     for name, value in values.items():
         kind = type(value)
-        if kind is str and len(value) <= _SHORT and value.isascii():
+        if kind is str and len(value) <= SHORT and value.isascii():
             # Nearly all texts, and half the price.
             problem = _check_text(name, value) if "\0" in value else None
         elif kind is dict or kind is bool:
             continue
         else:
-            problem = _check_value(name, value)
+            problem = check_value(name, value)
         if problem is not None:
             return problem
     return None
 
 
-def _check_value(name: str, value: Any) -> Reject | None:
+def check_value(name: str, value: Any) -> Reject | None:
+    """What is wrong with a value wherever it stands, or None. value: not None."""
     if isinstance(value, str):
         most = _INDEXED.get(name)
         if most is not None and len(value) > most:

@@ -20,7 +20,7 @@ from churnguard.records import RECORD_TYPES, AnyRecord, EventRecord
 from integrations import catalog, connecting, load, mappings, quality, shaping
 from integrations.connectors.base import Connector
 from integrations.ingest import convert
-from integrations.load.entities import TABLES
+from integrations.load.statements import TABLES
 from integrations.models import Integration, StreamState
 
 MOST_ROWS = 1000

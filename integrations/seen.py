@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from django.db import connection
 
 from integrations import load
-from integrations.load.entities import TABLES
+from integrations.load.statements import TABLES
 from integrations.quality import usable_ids
 
 MOST_LISTS = 500

@@ -16,7 +16,7 @@ import msgspec
 from churnguard.errors import ConfigError, RecordError
 from churnguard.records import RECORD_TYPES, AnyRecord, EventRecord, Record
 from integrations.connectors.base import AnyPage, Reject, RowPage
-from integrations.load.lots import Sent
+from integrations.load.lots import Block, Sent
 
 _MISSING = object()
 OPERATORS = ("eq", "ne", "gt", "gte", "lt", "lte", "in", "contains", "exists")
@@ -43,9 +43,10 @@ class Shape:
 
 @dataclass(slots=True)
 class Shaped:
-    """What goes into the writer; items + rejects + filtered + unchanged = what the page
-    held. rows: what the items were made of, in the same order, where that is known.
-    unchanged: stored ids of rows left as they are; stored: see `sifting.Sifted`."""
+    """What goes into the writer; items + block + rejects + filtered + unchanged = what
+    the page held. rows: what the items were made of, in the same order, where that is
+    known. block: new records in one piece, made of block_rows. unchanged: stored ids
+    of rows left as they are; stored: see `sifting.Sifted`."""
 
     items: list[AnyRecord] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
@@ -53,6 +54,8 @@ class Shaped:
     rows: list[Sent] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     stored: Mapping[str, int | None] | None = None
+    block: Block | None = None
+    block_rows: Sequence[Sent] = ()
 
 
 def shape(page: AnyPage, how: Shape) -> Shaped:

@@ -9,35 +9,46 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from hashlib import blake2b
 
 import msgspec
 from django.db import connection
+from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 from integrations import load, shaping
 from integrations.connectors.base import RowPage, Stream
 from integrations.load import Sent
 from integrations.quality import usable_ids
 
-_VERSION = 1
+_VERSION = 2
 """Counts up when the same mapping makes something else of a row than before."""
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
 @dataclass(frozen=True, slots=True)
 class Sifted:
-    """rows: to be worked on. unchanged: stored ids of the others. stored: what the
-    table held under the ids of the page (`load.stored_contents`)."""
+    """new: rows under ids nobody has stored, new_ids: those. changed: other rows to be
+    worked on. unchanged: stored ids of the rest. stored: what the table held under the
+    ids of the page (`load.stored_contents`)."""
 
-    rows: list[Sent]
+    new: list[Sent]
+    new_ids: list[str]
+    changed: list[Sent]
     unchanged: list[str]
     stored: dict[str, int | None]
 
 
 def sift(
-    page: RowPage, stream: Stream, shape: shaping.Shape, source_id: int
+    page: RowPage,
+    stream: Stream,
+    shape: shaping.Shape,
+    source_id: int,
+    *,
+    expects_new: bool = False,
 ) -> Sifted | None:
-    """The page's rows in two parts; None where every row has to be made a record."""
+    """The page's rows in three parts; None where every row has to be made a record.
+
+    expects_new: take every row for new without asking the table.
+    """
     is_filtered = bool(shaping.filters_for(shape.filters, shape.stream))
     if shape.record_type == "event" or is_filtered or not stream.primary_key_unique:
         return None
@@ -46,32 +57,36 @@ def sift(
         # The writer says which of the repeats are duplicates.
         return None
     try:
-        texts, contents = _hashed(page, shape)
+        texts = list(map(_encoder.encode, page.rows))
     except (TypeError, ValueError, OverflowError, RecursionError):
         return None
+    contents = _hashes(page, shape, texts)
     if shape.record_type == "object":
         ids = [f"{stream.name}:{each}" for each in ids]
-    stored = load.stored_contents(
-        connection,
-        record_type=shape.record_type,
-        source_id=source_id,
-        ids=usable_ids(ids),
-    )
-    rows: list[Sent] = []
-    unchanged: list[str] = []
-    for number, (each, content) in enumerate(zip(ids, contents, strict=True)):
-        if stored.get(each) == content:
-            unchanged.append(each)
+    stored: dict[str, int | None] = {}
+    if not expects_new:
+        stored = load.stored_contents(
+            connection,
+            record_type=shape.record_type,
+            source_id=source_id,
+            ids=usable_ids(ids),
+        )
+    sifted = Sifted([], [], [], [], stored)
+    for each, row, text, content in zip(ids, page.rows, texts, contents, strict=True):
+        if each not in stored:
+            sifted.new.append(Sent(row, text, content))
+            sifted.new_ids.append(each)
+        elif stored[each] == content:
+            sifted.unchanged.append(each)
         else:
-            rows.append(Sent(page.rows[number], texts[number], content))
-    return Sifted(rows, unchanged, stored)
+            sifted.changed.append(Sent(row, text, content))
+    return sifted
 
 
-def _hashed(page: RowPage, shape: shaping.Shape) -> tuple[list[bytes], tuple[int, ...]]:
-    """Each row as JSON, and its content hash."""
+def _hashes(page: RowPage, shape: shaping.Shape, texts: list[bytes]) -> tuple[int, ...]:
+    """The content hash of each row. texts: the rows as JSON."""
     recipe = f"{_VERSION}\0{page.recipe}\0{shape.record_type}\0{shape.recipe}"
-    # A hash of its own for each recipe, by BLAKE2's parameter for that.
-    person = blake2b(recipe.encode(), digest_size=16).digest()
-    texts = list(map(_encoder.encode, page.rows))
-    digests = [blake2b(text, digest_size=8, person=person).digest() for text in texts]
-    return texts, struct.unpack(f">{len(texts)}q", b"".join(digests))
+    # A hash of its own for each recipe.
+    seed = xxh3_64_intdigest(recipe.encode())
+    digests = [xxh3_64_digest(text, seed) for text in texts]
+    return struct.unpack(f">{len(texts)}q", b"".join(digests))

@@ -13,7 +13,7 @@ from typing import Any
 from django.db import connection
 
 from churnguard.models import Batch
-from integrations.load.entities import TABLES
+from integrations.load.statements import TABLES
 
 FRESH_WITHIN = timedelta(hours=24)
 """A batch is timely when its newest record is at most this old on arrival."""

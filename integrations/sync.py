@@ -34,6 +34,7 @@ from integrations import (
     endings,
     mappings,
     pages,
+    progress,
     runs,
     seen,
     shaping,
@@ -41,7 +42,8 @@ from integrations import (
 from integrations.connectors.base import ReadRequest
 from integrations.crashpoints import crash_point
 from integrations.models import Integration, RunStream, StreamState, SyncRun
-from integrations.pages import BrakeError, CancelledError, Job, Reading, ReleasedError
+from integrations.pages import BrakeError, Reading
+from integrations.progress import CancelledError, Job, ReleasedError
 from integrations.runs import Claim, LeaseLostError
 
 log = logging.getLogger(__name__)
@@ -127,11 +129,11 @@ def _attempt(job: Job) -> str:
 
 def _begin(job: Job) -> None:
     with transaction.atomic():
-        pages.hold(job)
+        progress.hold(job)
         Integration.objects.filter(pk=job.integration.pk).exclude(
             status="paused"
         ).update(status="syncing", resumes_at=None)
-        pages.note(job, "processing")
+        progress.note(job, "processing")
 
 
 def _discover(job: Job) -> None:
@@ -141,7 +143,7 @@ def _discover(job: Job) -> None:
         found = job.connector.discover()
         with transaction.atomic():
             catalog.keep_streams(job.integration, found)
-            pages.hold(job)
+            progress.hold(job)
 
 
 def _parts(job: Job) -> list[RunStream]:
@@ -164,7 +166,7 @@ def _parts(job: Job) -> list[RunStream]:
             raise ConfigError("No stream is chosen for this sync.", code="no_streams")
         with transaction.atomic():
             RunStream.objects.bulk_create(made)
-            pages.hold(job)
+            progress.hold(job)
     return list(
         RunStream.objects.filter(run=run, status__in=endings.OPEN)
         .select_related("state", "run")
@@ -239,6 +241,7 @@ def _open_reading(job: Job, part: RunStream) -> Reading:
         ),
         watch=drift.Watch(state.columns),
         keeps_cursor=not is_range and not is_full,
+        expects_new=state.records_stored == part.inserted,
     )
 
 
@@ -291,7 +294,7 @@ def _advance(reading: Reading, phase: str) -> None:
     reading.part.phase = phase
     with transaction.atomic():
         reading.part.save(update_fields=["phase"])
-        pages.hold(reading.job)
+        progress.hold(reading.job)
 
 
 def _complete_part(reading: Reading) -> None:
@@ -315,8 +318,8 @@ def _complete_part(reading: Reading) -> None:
     with transaction.atomic():
         state.save(update_fields=changed)
         part.save()
-        pages.hold(reading.job)
-        pages.note(reading.job, "processing", stream=part.stream, done=True)
+        progress.hold(reading.job)
+        progress.note(reading.job, "processing", stream=part.stream, done=True)
 
 
 def _try_again(job: Job, part: RunStream, exc: TransientError) -> None:
@@ -365,7 +368,7 @@ def _close_part(job: Job, part: RunStream, status: str, code: str, text: str) ->
                 "last_error_at",
             ]
         )
-        pages.hold(job)
+        progress.hold(job)
     log.warning(
         "stream.failed", extra={"stream": part.stream, "code": code, "status": status}
     )

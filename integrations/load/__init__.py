@@ -11,11 +11,19 @@ from integrations.load.deletes import (
     missing_ids,
     remember_ids,
 )
-from integrations.load.entities import stored_contents
+from integrations.load.entities import BLOCK_TYPES, stored_contents
 from integrations.load.events import PreparedEvent
 from integrations.load.fresh import LEAST as LEAST_FRESH
 from integrations.load.fresh import write_fresh
-from integrations.load.lots import ItemError, LoadResult, Lot, Refusal, Sent
+from integrations.load.lots import (
+    Block,
+    ItemError,
+    LoadResult,
+    Lot,
+    NotNewError,
+    Refusal,
+    Sent,
+)
 from integrations.load.merges import keep as keep_merges
 from integrations.load.small import write_small
 from integrations.load.sorting import stored_id
@@ -23,11 +31,14 @@ from integrations.load.wire import open_cursor, text_array
 from integrations.load.writer import prepare, source_id, write, write_lots
 
 __all__ = [
+    "BLOCK_TYPES",
     "LEAST_FRESH",
+    "Block",
     "ItemError",
     "KnownCustomers",
     "LoadResult",
     "Lot",
+    "NotNewError",
     "PreparedEvent",
     "Refusal",
     "Sent",

@@ -6,15 +6,15 @@ that is not there all of that is known beforehand, and COPY takes a third of the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
 from psycopg import Cursor, ProgrammingError, errors
 
-from integrations.load.lots import Entry
+from integrations.load.lots import Block, Entry
 
 EMPTY = {"lines": "[]", "links": "{}"}
 """What a JSON column holds where a record has none."""
@@ -32,6 +32,8 @@ _SHARED = (
     "custom",
     "raw",
 )
+_SOME = 200
+"""Rows made ready at once."""
 _encoder = msgspec.json.Encoder()
 
 
@@ -40,44 +42,27 @@ class Owner(NamedTuple):
 
     org_id: int
     source_id: int
-    received_at: datetime
     refs: Mapping[tuple[int, str], int]
 
 
-class Shape(NamedTuple):
-    """What a record type has beside the shared columns. names: its columns, which are
-    fields of the record; times: places of points in time among them; bags: places and
-    names of JSON columns."""
-
-    names: tuple[str, ...]
-    times: tuple[int, ...]
-    bags: tuple[tuple[int, str], ...]
-
-    @classmethod
-    def of(cls, columns: Mapping[str, str]) -> Shape:
-        """columns: name -> SQL type."""
-        places = list(enumerate(columns.items(), len(_SHARED)))
-        return cls(
-            tuple(columns),
-            tuple(at for at, (_name, kind) in places if kind == "timestamptz"),
-            tuple((at, name) for at, (name, kind) in places if kind == "jsonb"),
-        )
-
-
 def copy_new(
-    cur: Cursor, table: str, shape: Shape, entries: list[Entry], owner: Owner
+    cur: Cursor,
+    table: str,
+    columns: Mapping[str, str],
+    block: Block,
+    owner: Owner,
+    arrived: list[str],
 ) -> bool:
-    """Store the entries, each id once; False, and nothing stored, where another writer
-    has stored one of them meanwhile or a value has a type of its own."""
-    names = ", ".join((*_SHARED, *(f'"{name}"' for name in shape.names)))
-    # In key order, so that two writers cannot wait for each other.
-    ordered = sorted(entries, key=attrgetter("stored_id"))
+    """Store the records; False where another writer has stored one of them meanwhile
+    or a value has a type of its own. The transaction is of no more use then.
+
+    columns: name -> SQL type of what this type has beside the shared ones. arrived:
+    ISO time of arrival of each record.
+    """
+    names = ", ".join((*_SHARED, *(f'"{name}"' for name in columns)))
     try:
-        with (
-            cur.connection.transaction(),
-            cur.copy(f"COPY {table} ({names}) FROM STDIN") as copy,
-        ):
-            for row in _rows(ordered, shape, owner):
+        with cur.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+            for row in _rows(block, columns, owner, arrived):
                 copy.write_row(row)
     except errors.UniqueViolation:
         return False
@@ -89,30 +74,79 @@ def copy_new(
     return True
 
 
-def _rows(entries: list[Entry], shape: Shape, owner: Owner) -> Iterator[list[Any]]:
-    org_id, source_id, received_at, refs = owner
-    get = attrgetter("version", "updated_at", *shape.names)
-    for entry in entries:
-        record = entry.record
-        arrived = (received_at + timedelta(microseconds=entry.index)).isoformat()
-        version, changed_at, *own = get(record)
-        row = [
-            org_id,
-            source_id,
-            entry.stored_id,
-            refs.get((source_id, getattr(record, "customer_id", None) or "")),
-            arrived,
-            arrived,
-            None if changed_at is None else changed_at.isoformat(),
-            version,
-            entry.content,
-            entry.custom.decode(),
-            entry.raw.decode(),
-            *own,
-        ]
-        for at in shape.times:
-            if row[at] is not None:
-                row[at] = row[at].isoformat()
-        for at, name in shape.bags:
-            row[at] = _encoder.encode(row[at]).decode() if row[at] else EMPTY[name]
-        yield row
+def block_of(entries: list[Entry], columns: Mapping[str, str]) -> Block:
+    """The entries, each id once, as a block; columns: as in `copy_new`."""
+    names = ("updated_at", "version", *columns)
+    rows = map(attrgetter(*names), [entry.record for entry in entries])
+    fields = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    fields["customer_id"] = [
+        getattr(entry.record, "customer_id", None) for entry in entries
+    ]
+    return Block(
+        record_type=entries[0].record.TYPE,
+        ids=[entry.stored_id for entry in entries],
+        contents=[entry.content for entry in entries],
+        raws=[entry.raw for entry in entries],
+        customs=[entry.custom for entry in entries],
+        fields=fields,
+    )
+
+
+def _rows(
+    block: Block, columns: Mapping[str, str], owner: Owner, arrived: list[str]
+) -> Iterator[tuple[Any, ...]]:
+    """Rows for COPY, some at a time, while the server works on those before."""
+    ids = block.ids
+    order: Sequence[int] = range(len(ids))
+    # In key order, so that two writers cannot wait for each other.
+    if sorted(ids) != ids:
+        order = sorted(order, key=ids.__getitem__)
+    for start in range(0, len(order), _SOME):
+        chosen = order[start : start + _SOME]
+        yield from _some_rows(block, columns, owner, arrived, chosen)
+
+
+def _some_rows(
+    block: Block,
+    columns: Mapping[str, str],
+    owner: Owner,
+    arrived: list[str],
+    chosen: Sequence[int],
+) -> Iterator[tuple[Any, ...]]:
+    def some(column: list[Any] | None) -> list[Any] | None:
+        return None if column is None else [column[at] for at in chosen]
+
+    org_id, source_id, refs = owner
+    fields, times = block.fields, [arrived[at] for at in chosen]
+    customs, customers = some(block.customs), some(fields.get("customer_id"))
+    return zip(
+        repeat(org_id),
+        repeat(source_id),
+        [block.ids[at] for at in chosen],
+        repeat(None)
+        if customers is None
+        else [refs.get((source_id, each or "")) for each in customers],
+        times,
+        times,
+        _texts(some(fields.get("updated_at")), "updated_at", "timestamptz"),
+        some(fields.get("version")) or repeat(None),
+        [block.contents[at] for at in chosen],
+        repeat("{}") if customs is None else map(bytes.decode, customs),
+        [block.raws[at].decode() for at in chosen],
+        *(_texts(some(fields.get(name)), name, kind) for name, kind in columns.items()),
+        strict=False,
+    )
+
+
+def _texts(column: list[Any] | None, name: str, kind: str) -> Iterable[Any]:
+    """The values as COPY takes them."""
+    if kind == "jsonb":
+        empty = EMPTY[name]
+        if column is None:
+            return repeat(empty)
+        return [_encoder.encode(each).decode() if each else empty for each in column]
+    if column is None:
+        return repeat(None)
+    if kind == "timestamptz":
+        return [None if each is None else each.isoformat() for each in column]
+    return column

@@ -9,7 +9,7 @@ from typing import Any
 from psycopg import Cursor
 
 from integrations.load import customers, wire
-from integrations.load.entities import INFERRED, TABLES
+from integrations.load.statements import INFERRED, TABLES
 
 _REMEMBER = """
 INSERT INTO cg_run_key (run_id, stream, key, content)

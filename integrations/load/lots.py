@@ -43,6 +43,32 @@ class Sent(NamedTuple):
     content: int
 
 
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Live records of one type, field by field: checked, in shape, each id once, and
+    none of them stored so far (`load.NotNewError` where one is after all).
+
+    ids: as stored. contents: as `Sent.content`. raws, customs: JSON; no customs: every
+    one is empty. fields: name -> a value for each record; those left out are empty.
+    """
+
+    record_type: str
+    ids: list[str]
+    contents: list[int]
+    raws: list[bytes]
+    customs: list[bytes] | None
+    fields: dict[str, list[Any]]
+
+    @property
+    def customer_ids(self) -> list[str | None]:
+        """Whose each record is, by the id inside the source."""
+        return self.fields.get("customer_id") or [None] * len(self.ids)
+
+
+class NotNewError(Exception):
+    """A record of a block was stored meanwhile; nothing is stored of it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lot:
     """What becomes one ledger line; the arguments of `write`."""
@@ -64,6 +90,7 @@ class Lot:
     rows: Sequence[Sent] = ()
     unchanged: int = 0
     stored: Mapping[str, int | None] | None = None
+    block: Block | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +150,11 @@ class Tally:
         lot = self.lot
         return LoadResult(
             batch_id=self.batch_id,
-            fetched=len(lot.items) + len(lot.rejects) + lot.filtered + lot.unchanged,
+            fetched=len(lot.items)
+            + len(lot.rejects)
+            + lot.filtered
+            + lot.unchanged
+            + (len(lot.block.ids) if lot.block else 0),
             inserted=self.inserted,
             updated=self.updated,
             unchanged=self.unchanged + lot.unchanged,

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from integrations.load import wire
-from integrations.load.entities import TABLES
+from integrations.load.statements import TABLES
 from integrations.quality import usable_ids
 
 TYPES = ("customer", "contact")

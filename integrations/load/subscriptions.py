@@ -10,8 +10,9 @@ from datetime import datetime
 
 from psycopg import Cursor
 
-from integrations.load.entities import encode_records, staged
+from integrations.load.entities import encode_records
 from integrations.load.lots import Entry
+from integrations.load.statements import staged
 
 _VALUES = ("status", "plan", "quantity", "currency", "mrr_minor")
 

@@ -23,22 +23,25 @@ from integrations.load import (
     deletes,
     entities,
     events,
+    ledger,
     quarantine,
     subscriptions,
     wire,
 )
 from integrations.load.customers import KnownCustomers, Refs
 from integrations.load.events import PreparedEvent
-from integrations.load.lots import Entry, LoadResult, Lot, Refusal, Sent, Tally
+from integrations.load.lots import (
+    Block,
+    Entry,
+    LoadResult,
+    Lot,
+    Refusal,
+    Sent,
+    Tally,
+)
 from integrations.load.sorting import choose_newest, drop_repeats, sort_items
 from integrations.quality import AHEAD, EARLIEST_EVENT
 
-_INSERT_LINE = """
-INSERT INTO cg_batch (id, organization_id, source_id, origin, run_id, stream, page,
-    fetched, inserted, updated, unchanged, duplicate, quarantined, filtered, deleted,
-    bytes, events, newest_at, received_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-"""
 _SOURCE_ID = "SELECT id FROM cg_source WHERE organization_id = %s AND name = %s"
 
 
@@ -62,6 +65,8 @@ def write(
     rows: Sequence[Sent] = (),
     unchanged: int = 0,
     stored: Mapping[str, int | None] | None = None,
+    block: Block | None = None,
+    known: KnownCustomers | None = None,
 ) -> LoadResult:
     """Validate and store one page or request; returns its ledger line.
 
@@ -73,7 +78,10 @@ def write(
     rows: what the items were made of, one each, or none. unchanged: records that are
     stored as they came and not among the items. stored: `entities.stored_contents` of
     the items, where it was asked for already; it need not be of this transaction.
-    Raises psycopg errors; everything of this call is then to be rolled back.
+    block: new records beside the items, under other ids than those. known: told of the
+    end of the transaction by the caller.
+    Raises psycopg errors and NotNewError (the records of the block are then to be given
+    as items); everything of this call is then to be rolled back.
     """
     lot = Lot(
         org_id=org_id,
@@ -93,8 +101,9 @@ def write(
         rows=rows,
         unchanged=unchanged,
         stored=stored,
+        block=block,
     )
-    (result,) = write_lots(cur_or_conn, [lot])
+    (result,) = write_lots(cur_or_conn, [lot], known=known)
     return result
 
 
@@ -107,21 +116,26 @@ def write_lots(
     tallies = [Tally(lot) for lot in lots]
     for tally in tallies:
         sort_items(tally)
+        tally.refusals += [
+            quarantine.refusal_of(reject, _type_of(tally.lot))
+            for reject in tally.lot.rejects
+        ]
     events.require_months(
         cur, [event.ts for tally in tallies for _index, event in tally.events]
     )
-    _number(cur, tallies)
+    # The rows of events name their ledger line.
+    ledger.number(cur, [tally for tally in tallies if tally.events])
     refs: Refs = {}
     for tally in sorted(tallies, key=lambda each: each.lot.source_id):
         refs |= _write_entities(cur, tally, known)
     _write_events(cur, tallies, refs)
     touched = {ref for tally in tallies for ref in tally.touched}
     customers.mark_stale(cur, touched, now)
+    ledger.number(
+        cur, [tally for tally in tallies if tally.refusals and not tally.batch_id]
+    )
     quarantine.store(cur, tallies, now)
-    results = [tally.result() for tally in tallies]
-    for tally, result in zip(tallies, results, strict=True):
-        cur.execute(_INSERT_LINE, _line(tally, result))
-    return results
+    return [ledger.keep_line(cur, tally) for tally in tallies]
 
 
 def source_id(cur_or_conn: Any, *, org_id: int, name: str, kind: str = "ingest") -> int:
@@ -172,18 +186,6 @@ def prepare(cur_or_conn: Any, items: Sequence[Any]) -> None:
         events.prepare_months(wire.open_cursor(cur_or_conn), times)
 
 
-def _number(cur: Cursor, tallies: list[Tally]) -> None:
-    cur.execute(
-        "SELECT nextval('cg_batch_id_seq') FROM generate_series(1, %s)", [len(tallies)]
-    )
-    for tally, (number,) in zip(tallies, cur.fetchall(), strict=True):
-        tally.batch_id = number
-        tally.refusals += [
-            quarantine.refusal_of(reject, _type_of(tally.lot))
-            for reject in tally.lot.rejects
-        ]
-
-
 def _type_of(lot: Lot) -> str:
     if lot.record_type:
         return lot.record_type
@@ -196,6 +198,8 @@ def _write_entities(cur: Cursor, tally: Tally, known: KnownCustomers | None) -> 
     wanted = {event.customer_id for _i, event in tally.events if event.customer_id}
     for entries in tally.entities.values():
         wanted |= {ref for e in entries if (ref := entities.ref_of(e.record))}
+    if lot.block:
+        wanted |= {each for each in lot.block.customer_ids if each}
     refs = customers.find_or_create(
         cur,
         org_id=lot.org_id,
@@ -207,6 +211,8 @@ def _write_entities(cur: Cursor, tally: Tally, known: KnownCustomers | None) -> 
     for record_type in entities.TABLES:
         if found := tally.entities.get(record_type):
             _write_type(cur, tally, record_type, found, refs)
+        if lot.block and lot.block.record_type == record_type:
+            _write_block(cur, tally, lot.block, refs)
     if lot.deleted_ids:
         buried = deletes.bury_ids(
             cur,
@@ -263,6 +269,20 @@ def _write_type(
     tally.touched |= entities.refs_of(written) | entities.refs_of(buried)
     if record_type == "customer":
         _resolve(cur, [change.ref for change in written if change.ref], lot.received_at)
+
+
+def _write_block(cur: Cursor, tally: Tally, block: Block, refs: Refs) -> None:
+    lot = tally.lot
+    tally.touched |= entities.insert(
+        cur,
+        block,
+        org_id=lot.org_id,
+        source_id=lot.source_id,
+        refs=refs,
+        received_at=lot.received_at,
+    )
+    tally.inserted += len(block.ids)
+    tally.seen(max(filter(None, block.fields.get("updated_at", ())), default=None))
 
 
 def _resolve(cur: Cursor, refs: list[int], now: datetime) -> None:
@@ -345,29 +365,4 @@ def _refuse_event(tally: Tally, row: events.Row) -> None:
             raw=events.as_json(row.event),
             field="event_id",
         ),
-    )
-
-
-def _line(tally: Tally, result: LoadResult) -> tuple[Any, ...]:
-    lot = tally.lot
-    return (
-        tally.batch_id,
-        lot.org_id,
-        lot.source_id,
-        lot.origin,
-        lot.run_id,
-        lot.stream,
-        lot.page,
-        result.fetched,
-        result.inserted,
-        result.updated,
-        result.unchanged,
-        result.duplicate,
-        result.quarantined,
-        result.filtered,
-        result.deleted,
-        lot.nbytes,
-        result.events,
-        tally.newest_at,
-        lot.received_at,
     )

@@ -1,5 +1,6 @@
 """User mappings: their field to our field, with small changes on the way. Pure."""
 
+from integrations.mapping.columns import laid_over, record_fields
 from integrations.mapping.dates import parse_time
 from integrations.mapping.records import record_from_mapping
 from integrations.mapping.simple import (
@@ -24,8 +25,10 @@ __all__ = [
     "apply_mapping",
     "compile_entity_mappings",
     "compile_mapping",
+    "laid_over",
     "parse_time",
     "preview",
+    "record_fields",
     "record_from_mapping",
     "records_from_mapping",
     "spec_from_field_mappings",

@@ -82,6 +82,17 @@ def converter_of(record_type: str, name: str) -> Callable[[Any], Any] | None:
     return _CONVERTERS[record_type].get(name)
 
 
+def scalar_of(record_type: str, name: str) -> type | None:
+    """The type whose values the converter of a field leaves as they are (an int within
+    64 bits, a finite float, a time in UTC); None where it looks into each."""
+    return _SCALAR_OF[record_type].get(name)
+
+
+def required_fields(record_type: str) -> tuple[str, ...]:
+    """Fields that no record does without."""
+    return _REQUIRED[record_type]
+
+
 def _text(value: Any) -> str:
     return value if type(value) is str else to_text(value)
 
@@ -160,6 +171,15 @@ def _converters(cls: type[Record] | type[EventRecord]) -> dict[str, Any]:
 
 _CONVERTERS: dict[str, dict[str, Callable[[Any], Any]]] = {
     name: _converters(cls) for name, cls in RECORD_TYPES.items()
+}
+_KIND_OF = {convert: kind for kind, convert in _SCALARS.items()} | {_taken: dict}
+_SCALAR_OF: dict[str, dict[str, type]] = {
+    record_type: {
+        name: _KIND_OF[convert]
+        for name, convert in converters.items()
+        if convert in _KIND_OF
+    }
+    for record_type, converters in _CONVERTERS.items()
 }
 _REQUIRED: dict[str, tuple[str, ...]] = {
     name: tuple(field.name for field in msgspec.structs.fields(cls) if field.required)

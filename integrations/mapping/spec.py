@@ -57,6 +57,8 @@ class Rule:
     sources: tuple[str, ...]
     pull: Callable[[Any], Any]
     """What the rule finds in a raw object; ValueError for a value it cannot use."""
+    name: str
+    """The key whose value it takes as it is; "" where it does more than that."""
     default: Any
     required: bool
 
@@ -100,7 +102,7 @@ class CompiledMapping:
                 found[rule.target] = found.get(rule.target, {}) | _object(rule, value)
             else:
                 found[rule.target] = value
-        kept = self._kept(raw)
+        kept = self.kept(raw)
         if kept:
             found[self._bag()] = kept | found.get(self._bag(), {})
         return found
@@ -137,7 +139,8 @@ class CompiledMapping:
     def _bag(self) -> str:
         return "properties" if self.record_type == "event" else "custom"
 
-    def _kept(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+    def kept(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of an object that are kept under their own names."""
         if self.keeps_all:
             return {
                 str(name): value
@@ -271,6 +274,9 @@ def _rule(
         key=key if is_bagged else "",
         sources=sources,
         pull=_pull(sources, steps),
+        name=sources[0]
+        if len(sources) == 1 and not steps and "." not in sources[0]
+        else "",
         default=entry.get("default"),
         required=bool(entry.get("required")),
     )

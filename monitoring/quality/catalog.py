@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from integrations.load.entities import TABLES
+from integrations.load.statements import TABLES
 from monitoring.quality import agreement, fields, relations
 from monitoring.quality.check import Check
 

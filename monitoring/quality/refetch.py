@@ -25,7 +25,7 @@ from churnguard.errors import ChurnGuardError
 from churnguard.records import Record
 from integrations import catalog, connecting, load, mappings, quality, shaping
 from integrations.connectors.base import AnyPage, Connector, ReadRequest
-from integrations.load.entities import TABLES, columns_of
+from integrations.load.statements import TABLES, columns_of
 from integrations.models import Integration, StreamState
 from monitoring.models import QualitySample
 from monitoring.quality.check import Result

@@ -6,7 +6,7 @@ row itself, o for the customer record it belongs to (same source).
 
 from __future__ import annotations
 
-from integrations.load.entities import TABLES
+from integrations.load.statements import TABLES
 
 OPEN = "('active', 'trialing', 'past_due', 'paused')"
 CHURN_KIND = "'churn|cancel(l)?ation|attrition'"

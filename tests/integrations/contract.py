@@ -15,7 +15,7 @@ from django.db import connection
 
 from churnguard.models import Organization, Quarantine, Source
 from integrations import catalog, connecting, connectors, credentials, runs
-from integrations.load.entities import TABLES
+from integrations.load.statements import TABLES
 from integrations.models import Integration, RunStream, SyncRun
 from tests import servers
 from tests.fakes.base import FakeProvider

@@ -22,6 +22,7 @@ import msgspec
 from churnguard.errors import ConfigError, RecordError
 from churnguard.records import AnyRecord, EventRecord
 from integrations.connectors.base import (
+    Columns,
     Connector,
     Field,
     JsonDict,
@@ -39,7 +40,7 @@ from integrations.connectors.rest.form import FIELDS
 from integrations.connectors.rest.marks import Marks, edge
 from integrations.connectors.rest.paging import Walk
 from integrations.http import Client
-from integrations.mapping import CompiledMapping
+from integrations.mapping import CompiledMapping, record_fields
 from integrations.pagination import pick
 
 _CHECKED = 5
@@ -138,6 +139,7 @@ class RestConnector(Connector):
                 make=partial(_record, endpoint, mapping),
                 key_of=_id_reader(mapping),
                 recipe=f"{mapping.recipe}\0{endpoint.deleted_field}",
+                columns=partial(_columns, endpoint, mapping),
                 filtered=len(rows) - len(taken),
             )
 
@@ -273,6 +275,17 @@ def _record(endpoint: Endpoint, mapping: CompiledMapping, raw: Any) -> AnyRecord
     if not isinstance(record, EventRecord) and _is_deleted(endpoint, raw):
         return msgspec.structs.replace(record, deleted=True)
     return record
+
+
+def _columns(
+    endpoint: Endpoint, mapping: CompiledMapping, rows: list[Any]
+) -> Columns | None:
+    if isinstance(endpoint.primary_key, list):
+        return None
+    if any(_is_deleted(endpoint, row) for row in rows):
+        return None
+    fields = record_fields(mapping, rows)
+    return None if fields is None else Columns(mapping.record_type, fields)
 
 
 def _is_deleted(endpoint: Endpoint, raw: Any) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar
@@ -22,7 +22,7 @@ from churnguard.errors import ConfigError, RecordError
 from churnguard.records import AnyRecord, ObjectRecord
 from integrations.connectors.base import (
     AnyPage,
-    Column,
+    Columns,
     Connector,
     Field,
     JsonDict,
@@ -31,12 +31,8 @@ from integrations.connectors.base import (
     RowPage,
     Stream,
 )
-from integrations.connectors.sql.values import (
-    check_socket,
-    digest,
-    host_and_port,
-    shifted,
-)
+from integrations.connectors.sql.tables import Bound, Table, key_of, keys_of
+from integrations.connectors.sql.values import check_socket, host_and_port, shifted
 from integrations.netguard import Guard, resolve
 
 WATERMARKS = (
@@ -50,7 +46,6 @@ WATERMARKS = (
     "updatedat",
 )
 LOOKBACK_S = 60
-_LONGEST_ID = 200
 
 COMMON_FIELDS = (
     Field("host", "Host", help="Name or address of the server."),
@@ -83,34 +78,6 @@ COMMON_FIELDS = (
         only_with=("sslmode", ("verify-full", "verify-ca")),
     ),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """schema and name as the server has them; key: primary key columns in order,
-    types: column -> the server's own type name."""
-
-    schema: str
-    name: str
-    columns: tuple[Column, ...]
-    types: dict[str, str]
-    key: tuple[str, ...]
-
-    @property
-    def stream(self) -> str:
-        return f"{self.schema}.{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """Where a query starts and ends. after: values of `order` to be passed (strictly);
-    least, below: watermark limits, inclusive and exclusive."""
-
-    order: tuple[str, ...]
-    after: tuple[Any, ...] | None = None
-    least: Any = None
-    below: Any = None
-    watermark: str = ""
 
 
 class SqlConnector(Connector):
@@ -267,6 +234,7 @@ class SqlConnector(Connector):
             make=partial(self._record, table, watermark),
             key_of=partial(key_of, table),
             recipe=f"{table.stream}\0{watermark}\0{self.zone.key}",
+            columns=partial(self._columns, table, watermark),
             total=total,
         )
 
@@ -279,6 +247,19 @@ class SqlConnector(Connector):
             occurred_at=changed_at,
             raw=row,
         )
+
+    def _columns(
+        self, table: Table, watermark: str, rows: list[JsonDict]
+    ) -> Columns | None:
+        try:
+            fields: dict[str, list[Any]] = {"external_id": keys_of(table, rows)}
+        except RecordError:
+            return None
+        fields["kind"] = [table.stream] * len(rows)
+        if watermark:
+            changed_at = [self._moment(row.get(watermark)) for row in rows]
+            fields["updated_at"] = fields["occurred_at"] = changed_at
+        return Columns(ObjectRecord.TYPE, fields)
 
     def _reached(self, table: Table, watermark: str, value: Any) -> Any:
         """The watermark to go on from: a time to come (infinity, 9999-12-31) counts
@@ -372,24 +353,3 @@ class SqlConnector(Connector):
                 fields={"incremental_field": "no such column"},
             )
         return name
-
-
-def key_of(table: Table, row: JsonDict) -> str:
-    """The row's id: its key values joined by ":" (escaped inside), a digest where
-    that is too long, or of the whole row where the table has no key. Raises
-    RecordError without one."""
-    if not table.key:
-        return digest(row)
-    values = [row.get(name) for name in table.key]
-    if None in values:
-        raise RecordError(
-            "The row has no primary key value.", code="missing_id", field=table.key[0]
-        )
-    if len(values) == 1:
-        text = str(values[0])
-    else:
-        # So that ("a:b", "c") and ("a", "b:c") stay two rows.
-        text = ":".join(
-            str(value).replace("\\", "\\\\").replace(":", "\\:") for value in values
-        )
-    return text if len(text) <= _LONGEST_ID else digest(values)

@@ -20,7 +20,7 @@ from pymysql.cursors import SSCursor
 
 from churnguard.errors import AuthenticationError, ConfigError, TransientError
 from integrations.connectors.base import Column, Field, JsonDict
-from integrations.connectors.sql.base import COMMON_FIELDS, Bound, SqlConnector, Table
+from integrations.connectors.sql.base import COMMON_FIELDS, SqlConnector
 from integrations.connectors.sql.mysql_values import (
     READERS,
     TYPES,
@@ -29,6 +29,7 @@ from integrations.connectors.sql.mysql_values import (
     plain,
     utc,
 )
+from integrations.connectors.sql.tables import Bound, Table
 
 _LIST_TABLES = """
 SELECT c.table_schema, c.table_name, c.column_name, c.data_type, c.column_type,

@@ -22,7 +22,8 @@ from psycopg import sql
 
 from churnguard.errors import AuthenticationError, ConfigError, TransientError
 from integrations.connectors.base import Column, Field, JsonDict
-from integrations.connectors.sql.base import COMMON_FIELDS, Bound, SqlConnector, Table
+from integrations.connectors.sql.base import COMMON_FIELDS, SqlConnector
+from integrations.connectors.sql.tables import Bound, Table
 from integrations.connectors.sql.values import exact_number
 
 _TYPES = {

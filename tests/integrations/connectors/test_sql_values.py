@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from churnguard.errors import ConfigError
-from integrations.connectors.sql.base import Table, key_of
+from integrations.connectors.sql.tables import Table, key_of
 from integrations.connectors.sql.values import exact_number
 from tests.integrations.connectors.sql_source import NOW, Source, ids_of
 

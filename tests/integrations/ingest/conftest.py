@@ -18,7 +18,7 @@ from churnguard.auth import create_api_key
 from churnguard.models import Organization
 from integrations.ingest import door as fast_door
 from integrations.ingest.committer import committer
-from integrations.load.entities import TABLES
+from integrations.load.statements import TABLES
 
 _TABLES = (
     "cg_usage_event",

@@ -13,6 +13,7 @@ from churnguard.records import AnyRecord, ContactRecord, CustomerRecord
 from integrations import connectors
 from integrations.connectors.base import (
     AnyPage,
+    Columns,
     Connector,
     Field,
     Page,
@@ -83,6 +84,7 @@ class ScriptedConnector(Connector):
                     make=partial(self._made, stream),
                     key_of=itemgetter("id"),
                     recipe="scripted",
+                    columns=self._columns if stream.record_type == "contact" else None,
                 )
             else:
                 yield Page(
@@ -116,6 +118,15 @@ class ScriptedConnector(Connector):
         if raw.get("seats") == "many":
             raise RecordError("seats: “many” is not a number.", field="seats")
         return self.parse(stream, raw)
+
+    def _columns(self, raws: list[dict[str, Any]]) -> Columns:
+        """As `parse` makes contacts."""
+        fields = {
+            "external_id": [raw["id"] for raw in raws],
+            "name": [raw.get("name") for raw in raws],
+            "customer_id": ["c1" for _ in raws],
+        }
+        return Columns("contact", fields)
 
     def _raw(self, own_id: str) -> dict[str, Any]:
         return ACCOUNT.raws.get(own_id) or {"id": own_id, "name": f"Name {own_id}"}

@@ -17,7 +17,7 @@ from churnguard.errors import (
     TransientError,
 )
 from churnguard.models import Batch, Contact, Notice, RunKey, StreamNote
-from integrations import controls, pages, runs
+from integrations import controls, progress, runs
 from integrations import sync as engine
 from integrations.connectors.base import Page, ReadRequest, Stream
 from integrations.models import Integration, RunStream, StreamState, SyncRun
@@ -564,7 +564,7 @@ def test_a_run_that_kills_its_worker_again_and_again_fails(
 def test_live_notes_follow_the_run(
     account: Account, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "NOTE_EVERY_S", 0)
+    monkeypatch.setattr(progress, "NOTE_EVERY_S", 0)
     account.rows = {"companies": ids(4)}
     integration = connect()
 
