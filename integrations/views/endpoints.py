@@ -42,9 +42,14 @@ class EndpointsWidget(forms.Widget):
 
 
 class EndpointsField(forms.JSONField):
-    """Endpoints as a list of objects, however they were written."""
+    """Endpoints as a list of objects, however they were written. example: shown where
+    JSON goes while there is none."""
 
     widget = EndpointsWidget
+
+    def __init__(self, *, example: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.example = example
 
     def bound_data(self, data: Any, initial: Any) -> Any:
         return data

@@ -334,7 +334,7 @@ def _form_field(field: Field, *, is_set: bool) -> forms.Field:
     if field.kind == "number":
         return forms.FloatField(**common)
     if field.name == _ENDPOINTS:
-        return EndpointsField(**common)
+        return EndpointsField(example=field.example, **common)
     if field.kind == "json":
         rows = field.example.count("\n") + 1 if field.example else 5
         area = forms.Textarea(

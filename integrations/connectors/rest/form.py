@@ -121,7 +121,7 @@ FIELDS = (
         "endpoints",
         "Endpoints",
         kind="json",
-        help="A list; each endpoint becomes a kind of data.",
+        help="Each endpoint becomes a kind of data.",
         example=_EXAMPLE,
     ),
     Field(
