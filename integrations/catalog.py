@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import available_timezones
@@ -99,6 +99,23 @@ def record_types(integration: Integration, names: Sequence[str]) -> dict[str, st
         except ConfigError:
             continue
     return found
+
+
+def check_types(entity_mappings: Mapping[str, Any]) -> None:
+    """Refuse pairs of which none is a record type. Raises ConfigError."""
+    kinds = {*RECORD_TYPES, *(f"{name}s" for name in RECORD_TYPES)}
+    faults = {
+        f"entity_mappings.{one}": "neither is a record type"
+        for one, other in entity_mappings.items()
+        if not kinds & {str(one).lower(), str(other).lower()}
+    }
+    if faults:
+        raise ConfigError(
+            "entity_mappings pairs a stream with a record type, one of "
+            f"{', '.join(RECORD_TYPES)}.",
+            code="invalid_mapping",
+            fields=faults,
+        )
 
 
 def own_type(state: StreamState) -> str:

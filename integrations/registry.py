@@ -289,6 +289,8 @@ def _columns(body: Mapping[str, Any], cls: type[Connector]) -> dict[str, Any]:
         schedules.check_frequency(int(values["sync_frequency"]))
     if "field_mappings" in values:
         compile_mapping(spec_from_field_mappings(values["field_mappings"], "customer"))
+    if "entity_mappings" in values:
+        catalog.check_types(values["entity_mappings"])
     if "data_filters" in values:
         shaping.check_filters(values["data_filters"])
     return values

@@ -103,6 +103,7 @@ def test_another_organisation_in_the_body_is_not_found(
         ({"settings": {"api_key": "x"}}, "api_key"),
         ({"integration_id": "a b"}, "integration_id"),
         ({"entity_mappings": 3}, "entity_mappings"),
+        ({"entity_mappings": {"firms": "costumer"}}, "entity_mappings.firms"),
         ({"tags": [{"a": 1}]}, "tags"),
         ({"integration_name": "nul \0"}, "integration_name"),
     ],
