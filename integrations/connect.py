@@ -95,6 +95,15 @@ def finish(
     return integration
 
 
+def await_sign_in(integration: Integration) -> None:
+    """Call an integration not set up until somebody has signed in at its provider."""
+    label = connectors.get(integration.provider_name).label
+    integration.status = "inactive"
+    integration.status_detail = f"Somebody still has to sign in at {label}."
+    integration.save(update_fields=["status", "status_detail"])
+    schedules.keep(integration)
+
+
 def revoke(integration: Integration, *, request: HttpRequest | str) -> bool:
     """End the access at the provider as far as it can be, and forget the tokens here.
     Returns whether the provider confirmed. Raises ConfigError where there are none."""

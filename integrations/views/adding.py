@@ -28,6 +28,7 @@ from integrations import (
     runs,
     uploads,
 )
+from integrations.connect import await_sign_in
 from integrations.connectors.base import Connector
 from integrations.connectors.file import FileConnector
 from integrations.connectors.rest.connector import RestConnector
@@ -169,6 +170,7 @@ def _by_sign_in(request: PageRequest, form: ConnectForm) -> HttpResponse:
     except ConfigError as exc:
         form.place(exc.message, exc.fields)
         return _form_page(request, form, status=422)
+    await_sign_in(integration)
     return to_provider(request, integration)
 
 

@@ -163,6 +163,12 @@ def test_sign_in_at_the_provider_keeps_the_client_and_goes_there(
     made = Integration.objects.get()
     plain = pages.post(f"/integrations/{made.public_id}/authorize/")
     assert b"Go on to the provider" in plain.content
+    # Whoever turns back at the provider finds what is still to be done.
+    assert made.status == "inactive"
+    assert made.status_detail == "Somebody still has to sign in at HubSpot."
+    page = pages.get(f"/integrations/{made.public_id}/").content.decode()
+    assert "Finish setup" in page
+    assert "Sync now" not in page
 
 
 def upload(pages: Client) -> Integration:
