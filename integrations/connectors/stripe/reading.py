@@ -58,8 +58,12 @@ class Reader:
 
     def _everything(self, cursor: JsonDict) -> Iterator[Found]:
         """Every object, newest first. What changes meanwhile is in the events since
-        the moment the list began."""
+        the moment the list began; after a long pause, what was deleted in those that
+        are left."""
         place = cursor.get("list") or self._beginning()
+        if "follow" in cursor and self.kind.events:
+            oldest = int((self.now - EVENTS_KEPT).timestamp())
+            place["follow"] = min(place["follow"], max(cursor["follow"], oldest))
         for rows, after in self._walk({}, place):
             done = {"follow": place["follow"], "asked_at": place["asked_at"]}
             yield Found(rows, done if after is None else {"list": after})

@@ -668,6 +668,25 @@ def test_an_old_cursor_reads_everything_again(shop: Shop) -> None:
     assert len(ids(shop.read("customers", cursor=cursor))) == 3
 
 
+def test_after_a_long_pause_late_deletions_are_found_in_the_events_that_are_left(
+    shop: Shop,
+) -> None:
+    shop.fake.seed(3)
+    cursor = shop.read("customers", batch_size=50)[-1].cursor
+    shop.fake.clock = NOW + timedelta(days=40)
+    shop.fake.remove("cus_000001")
+    shop.fake.clock = shop.now = NOW + timedelta(days=45)
+
+    listed = shop.read("customers", cursor=cursor, batch_size=2)
+    pages = shop.read("customers", cursor=listed[-1].cursor)
+
+    assert ids(listed) == ["cus_000002", "cus_000000"]
+    assert [i for page in pages for i in page.deleted_ids] == ["cus_000001"]
+    # Later reads follow from there as ever.
+    (last,) = shop.read("customers", cursor=pages[-1].cursor)
+    assert (ids([last]), last.deleted_ids) == ([], [])
+
+
 def test_balance_transactions_are_read_by_creation_with_a_week_of_overlap(
     shop: Shop,
 ) -> None:
