@@ -82,15 +82,16 @@ class Incremental(
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One stream. data_path: where the list is in the answer, "" = the answer itself.
     primary_key: field, or fields, of an object's id. missing_means_empty: an answer
-    without data_path is an empty page. deleted_field: true (or a time) in objects that
-    are gone. custom: fields kept as custom fields, "*" = all without a mapping."""
+    without data_path is an empty page. params: of each request, a list is repeated.
+    deleted_field: true (or a time) in objects that are gone. custom: fields kept as
+    custom fields, "*" = all without a mapping."""
 
     name: str
     endpoint_url: str
     description: str = ""
     http_method: Literal["GET", "POST"] = "GET"
     headers: dict[str, str] = {}
-    params: dict[str, str | int | float | bool] = {}
+    params: dict[str, str | int | float | bool | list[str | int | float]] = {}
     body: JsonDict = {}
     response_format: Literal["json", "ndjson", "csv", "xml"] = "json"
     csv_delimiter: str = ","

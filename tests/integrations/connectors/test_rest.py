@@ -544,6 +544,20 @@ def test_the_mark_is_sent_as_the_api_wants_it(form: str, wanted: str) -> None:
     assert page.cursor == cursor
 
 
+def test_the_connections_incremental_field_takes_the_place_of_the_endpoints() -> None:
+    rows = [
+        {"id": 1, "changed": "2026-01-05T10:00:00Z", "seen": "2026-01-02T10:00:00Z"},
+        {"id": 2, "changed": "2026-01-01T10:00:00Z", "seen": "2026-01-03T10:00:00Z"},
+    ]
+    made = connector(
+        lambda _r: httpx.Response(200, json=rows), {"incremental": CHANGES}
+    )
+
+    pages = read(made, mode="incremental", incremental_field="seen")
+
+    assert pages[-1].cursor == {"watermark": "2026-01-03T10:00:00+00:00"}
+
+
 def test_numbers_that_grow_are_marks_too() -> None:
     api = Api(
         lambda _r: httpx.Response(200, json=[{"id": 1, "seq": 9}, {"id": 2, "seq": 10}])

@@ -239,6 +239,16 @@ def test_offsets_count_the_rows_that_came() -> None:
     assert [q["offset"] for q in api.queries] == ["0", "2", "4", "5"]
 
 
+def test_a_parameter_may_come_several_times() -> None:
+    api = in_turn(ok(things(1, 1)))
+
+    read(connector(api, {"params": {"expand[]": ["a", "b"], "all": True, "n": 5}}))
+
+    assert api.requests[0].url.params.get_list("expand[]") == ["a", "b"]
+    assert api.queries[0]["all"] == "true"
+    assert api.queries[0]["n"] == "5"
+
+
 def test_a_search_is_paged_and_limited_inside_its_body() -> None:
     api = in_turn(
         ok({"rows": things(1, 2)}), ok({"rows": things(3, 3)}), ok({"rows": []})
