@@ -128,8 +128,8 @@ class CircuitBreaker:
             wait_s = self._settings.rest_s
         if wait_s > 0:
             raise TransientError(
-                f"{host} failed several times in a row and gets a rest; the next try "
-                f"is in {wait_s:.0f} s.",
+                f"{host} failed several times in a row and gets a rest of "
+                f"{wait_s:.0f} s.",
                 code="circuit_open",
                 retry_after_s=wait_s,
             )
