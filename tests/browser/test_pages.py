@@ -202,7 +202,12 @@ def test_a_form_asks_only_for_what_the_chosen_sign_in_needs(
     expect(user).to_be_hidden()
 
     page.locator("#id_field-base_url").fill("http://127.0.0.1:1/v2")
-    page.locator("#id_field-endpoints").fill('[{"name": "a", "endpoint_url": "/a"}]')
+    page.locator("#id_field-endpoints-0-name").fill("a")
+    page.locator("#id_field-endpoints-0-path").fill("/a")
+    cursor = page.get_by_label("Where the next cursor is, endpoint 1")
+    expect(cursor).to_be_hidden()
+    page.get_by_label("Pages, endpoint 1").select_option("cursor")
+    expect(cursor).to_be_visible()
     page.get_by_role("button", name="Connect and continue").click()
 
     # The same after a refused form was swapped in.
