@@ -93,10 +93,11 @@ def connect(request: PageRequest, provider: str) -> HttpResponse:
     if found.ok and request.POST.get("do") != "test":
         try:
             integration = _create(request, form)
-            catalog.keep_streams(integration, connecting.discover(integration))
         except ConfigError as exc:
             form.place(exc.message, exc.fields)
             return _form_page(request, form, status=422)
+        try:
+            catalog.keep_streams(integration, connecting.discover(integration))
         except ChurnGuardError as exc:
             messages.warning(request, f"{exc.message} The data is looked up again.")
         else:

@@ -8,6 +8,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
+from churnguard.errors import ConfigError
 from churnguard.models import CustomerSource, Organization, Ticket
 from integrations import connecting, registry, runs
 from integrations.connectors.base import Stream
@@ -110,6 +111,23 @@ def test_a_connection_that_fails_shows_why_and_makes_nothing(pages: Client) -> N
     assert answer.status_code == 422
     assert b"private" in answer.content
     assert not Integration.objects.exists()
+
+
+def test_what_cannot_be_listed_is_made_once_and_looked_up_again(
+    pages: Client, reachable: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_self: PostgresqlConnector) -> None:
+        raise ConfigError("The user may not read this.", code="permission_denied")
+
+    with monkeypatch.context() as denied:
+        denied.setattr(PostgresqlConnector, "discover", refuse)
+        made = pages.post("/integrations/new/postgresql/", {**FORM, "do": "connect"})
+        first = pages.get(made["Location"])
+    again = pages.get(made["Location"])
+
+    assert Integration.objects.count() == 1
+    assert b"The user may not read this." in first.content
+    assert [s["stream"] for s in again.context["streams"]] == ["public.orders"]
 
 
 def test_from_connecting_to_the_first_sync(pages: Client, reachable: None) -> None:
