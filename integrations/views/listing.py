@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -27,6 +28,19 @@ from integrations.views.shared import (
 )
 
 _TROUBLE = ("authentication_failed", "error")
+_WORDS = {
+    "healthy": "healthy",
+    "syncing": "syncing",
+    "authentication_failed": "needs action",
+    "action_required": "needs action",
+    "error": "failing",
+    "incomplete": "partly failing",
+    "rate_limited": "rate limited",
+    "retrying": "retrying",
+    "paused": "paused",
+    "inactive": "not set up",
+    "never": "not synced yet",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,26 +277,11 @@ def _progress(
 
 
 def _said(rows: list[dict[str, Any]]) -> str:
-    """ "6 integrations · 3 healthy, 1 rate limited"."""
-    counts: dict[str, int] = {}
-    for row in rows:
-        look = look_of(row)
-        word = {
-            "healthy": "healthy",
-            "authentication_failed": "needs action",
-            "action_required": "needs action",
-            "error": "failing",
-            "incomplete": "partly failing",
-            "syncing": "syncing",
-            "rate_limited": "rate limited",
-            "retrying": "retrying",
-            "paused": "paused",
-            "inactive": "not set up",
-            "never": "not synced yet",
-        }[look.status]
-        counts[word] = counts.get(word, 0) + 1
+    """ "6 integrations · 3 healthy, 1 rate limited", in the order of _WORDS."""
+    counts = Counter(_WORDS[look_of(row).status] for row in rows)
     plural = "integration" if len(rows) == 1 else "integrations"
-    parts = ", ".join(f"{count} {word}" for word, count in counts.items())
+    words = [word for word in dict.fromkeys(_WORDS.values()) if counts[word]]
+    parts = ", ".join(f"{counts[word]} {word}" for word in words)
     return f"{len(rows)} {plural}" + (f" · {parts}" if parts else "")
 
 

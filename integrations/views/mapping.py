@@ -278,7 +278,6 @@ def _shown(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 ]
                 if record["after"] is not None
                 else [],
-                "raw": json.dumps(record["raw"], ensure_ascii=False, indent=2),
             }
         )
     return rows

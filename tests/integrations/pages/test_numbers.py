@@ -127,6 +127,14 @@ def test_a_connection_that_tries_again_is_not_called_healthy(
     assert look() == ("never", "sync")
 
 
+def test_the_heading_counts_the_healthy_first(world: World, pages: Client) -> None:
+    make_integration(world.org, "Later", status="paused")
+
+    said = pages.get("/integrations/").context["said"]
+
+    assert said == "3 integrations · 1 healthy, 1 needs action, 1 paused"
+
+
 def test_a_viewer_sees_no_button_to_press(
     world: World, client: Client, bob: User
 ) -> None:
