@@ -134,6 +134,14 @@ class MixpanelConnector(Connector):
             label="Company profiles",
             columns=_PROFILE_COLUMNS,
         ),
+        Stream("cohorts", "object", deletes="full", label="Cohorts"),
+        Stream(
+            "events",
+            "event",
+            cursor_field="time",
+            label="Events",
+        ),
+        # Last: they can use up the queries of many hours, and a run waits as a whole.
         Stream(
             "profiles",
             "contact",
@@ -142,13 +150,6 @@ class MixpanelConnector(Connector):
             deletes="full",
             label="User profiles",
             columns=_PROFILE_COLUMNS,
-        ),
-        Stream("cohorts", "object", deletes="full", label="Cohorts"),
-        Stream(
-            "events",
-            "event",
-            cursor_field="time",
-            label="Events",
         ),
     )
 

@@ -404,6 +404,17 @@ def test_discovery_shows_the_properties_profiles_have(setup: Setup) -> None:
     assert (chosen, len(without)) == ({"events"}, 3)
 
 
+def test_events_do_not_wait_for_the_profiles_of_many_hours(setup: Setup) -> None:
+    found = setup.connector(data_group_id="4851").discover()
+
+    assert [stream.name for stream in found] == [
+        "group_profiles",
+        "cohorts",
+        "events",
+        "profiles",
+    ]
+
+
 def test_companies_need_the_group_id(setup: Setup) -> None:
     setup.fake.groups["globex"] = payload("group_profile")
     connector = setup.connector(data_group_id="4851")
