@@ -40,6 +40,9 @@ def split(
     return settings, {k: v for k, v in values.items() if k not in is_open}
 
 
+_PROOFS = ("refresh_token", "client_secret", "private_key")
+"""What access tokens are granted for."""
+_GRANTED = ("access_token", "expires_at", "issued_at")
 _AUTH_TYPES: dict[str, dict[str, tuple[str, ...]]] = {
     "api_key": {"header_key": ("api_key",)},
     "basic_auth": {"basic": ("username",)},
@@ -81,7 +84,8 @@ def save(
 ) -> Credential:
     """Store `secrets` over those already there; a value of None removes one. In place
     of a refresh token that a test has spent, the tokens it was renewed to are stored.
-    Raises ConfigError for an expires_at that is no time.
+    An access token that was granted for what is replaced is forgotten. Raises
+    ConfigError for an expires_at that is no time.
     """
     now = datetime.now(UTC)
     with transaction.atomic():
@@ -93,7 +97,10 @@ def save(
         values = crypto.decrypt(held.blob) if held else {}
         hints = dict(held.hints) if held else {}
         renewed = token_stores.take_tried(integration.organization_id, secrets)
-        for name, value in {**secrets, **renewed}.items():
+        changed = {**secrets, **renewed}
+        if _replaces_grant(values, changed):
+            changed |= dict.fromkeys(_GRANTED)
+        for name, value in changed.items():
             if value is None:
                 values.pop(name, None)
                 hints.pop(name, None)
@@ -175,6 +182,15 @@ def rotate_all() -> int:
             verifier=crypto.rotate(state.verifier)
         )
     return count
+
+
+def _replaces_grant(held: Mapping[str, Any], changed: Mapping[str, Any]) -> bool:
+    """Whether the access token held may be another account's from now on."""
+    if "access_token" in changed or not held.get("access_token"):
+        return False
+    # One without issued_at was pasted, and needs nothing but itself.
+    proofs = _PROOFS if held.get("issued_at") else _PROOFS[:1]
+    return any(changed.get(name) not in (None, held.get(name)) for name in proofs)
 
 
 def _expiry(values: Mapping[str, Any]) -> datetime | None:

@@ -107,6 +107,64 @@ def expired(integration: Integration) -> StoredTokens:
     return StoredTokens(integration.pk)
 
 
+def granted(integration: Integration) -> StoredTokens:
+    """An access that works for an hour."""
+    store = expired(integration)
+    store.save(
+        TokenSet(
+            access_token="of-the-old-account",
+            refresh_token="old-refresh",
+            expires_at=datetime.now(UTC) + timedelta(hours=1),
+        )
+    )
+    return store
+
+
+@pytest.mark.parametrize("name", ["refresh_token", "client_secret", "private_key"])
+def test_a_new_proof_ends_what_was_granted_for_the_old_one(
+    account: Account, connect: Connect, name: str
+) -> None:
+    integration = connect()
+    granted(integration)
+
+    credentials.save(integration, {name: "of-the-new-account"}, by="ann")
+
+    held = credentials.load(integration)
+    assert held[name] == "of-the-new-account"
+    assert held.keys() & {"access_token", "expires_at", "issued_at"} == set()
+    assert Credential.objects.get().expires_at is None
+    assert "access_token" not in credentials.describe(integration)["fields"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"api_key": "another-key"},
+        {"refresh_token": "old-refresh"},
+        {"refresh_token": "new-refresh", "access_token": "of-the-old-account"},
+    ],
+)
+def test_other_changes_leave_the_access_alone(
+    account: Account, connect: Connect, changed: dict[str, str]
+) -> None:
+    integration = connect()
+    granted(integration)
+
+    credentials.save(integration, changed, by="ann")
+
+    assert credentials.load(integration)["access_token"] == "of-the-old-account"
+
+
+def test_a_pasted_token_needs_no_client(account: Account, connect: Connect) -> None:
+    integration = connect()
+    credentials.save(integration, {"access_token": "pasted"}, by="ann")
+
+    credentials.save(integration, {"client_secret": "for-later"}, by="ann")
+    assert credentials.load(integration)["access_token"] == "pasted"
+    credentials.save(integration, {"refresh_token": "of-another"}, by="ann")
+    assert "access_token" not in credentials.load(integration)
+
+
 def test_many_callers_renew_once(account: Account, connect: Connect) -> None:
     store = expired(connect())
     asked: list[str] = []
