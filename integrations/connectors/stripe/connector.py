@@ -11,7 +11,8 @@ invoices go back further), webhooks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -43,9 +44,11 @@ from integrations.connectors.stripe.account import (
 )
 from integrations.connectors.stripe.columns import columns_of
 from integrations.connectors.stripe.kinds import KINDS, Kind
-from integrations.connectors.stripe.mrr import Policy
+from integrations.connectors.stripe.mrr import STRIPE_DECIMALS, Policy
 from integrations.connectors.stripe.reading import Found, Reader
 from integrations.http import RefusedError, ordered_map
+
+_DECIMALS = re.compile(r"\s*(?P<code>[A-Za-z]{3})[\s=:]+(?P<places>[0-4])\s*")
 
 
 class StripeConnector(Connector):
@@ -92,6 +95,14 @@ class StripeConnector(Connector):
             ),
         ),
         Field(
+            "decimals",
+            "Decimals of currencies",
+            required=False,
+            example="UGX 0",
+            help="Only where Stripe counts an amount of yours otherwise than expected.",
+            advanced=True,
+        ),
+        Field(
             "api_version",
             "API version",
             required=False,
@@ -114,6 +125,7 @@ class StripeConnector(Connector):
     def check(self) -> str:
         """Try everything that is read with the key, and name what it may not read."""
         self._check_mode({})
+        self._decimals_told()
         mode = "live" if self._is_live else "test"
         lists = {kind.path: kind.label for kind in KINDS.values()}
         lists |= {path: OTHER_SCOPES[path] for path in ("/v1/coupons", "/v1/events")}
@@ -169,10 +181,13 @@ class StripeConnector(Connector):
                 return records.customer(raw)
             if kind.stream == "subscriptions":
                 return records.subscription(
-                    raw, as_of=self.now(), discounts=self._discounts
+                    raw,
+                    as_of=self.now(),
+                    discounts=self._discounts,
+                    decimals=self._decimals,
                 )
             if kind.stream == "invoices":
-                return records.invoice(raw)
+                return records.invoice(raw, decimals=self._decimals)
             return records.other(kind.stream, raw)
 
     def _newest(self, kind: Kind) -> list[JsonDict]:
@@ -235,6 +250,26 @@ class StripeConnector(Connector):
         if chosen == "forever_only":
             return "forever_only"
         return "none" if chosen == "none" else "all"
+
+    @cached_property
+    def _decimals(self) -> Mapping[str, int]:
+        """What is known of Stripe, but the settings have the last word."""
+        return {**STRIPE_DECIMALS, **self._decimals_told()}
+
+    def _decimals_told(self) -> dict[str, int]:
+        """Raises ConfigError for what cannot be understood."""
+        told = {}
+        for each in str(self.settings.get("decimals") or "").split(","):
+            found = _DECIMALS.fullmatch(each)
+            if found is not None:
+                told[found["code"].upper()] = int(found["places"])
+            elif each.strip():
+                raise ConfigError(
+                    "Write each currency with its decimals, such as “UGX 0, ISK 2”.",
+                    code="invalid_settings",
+                    fields={"decimals": "such as UGX 0"},
+                )
+        return told
 
     def _check_mode(self, cursor: JsonDict) -> None:
         has_read_live = cursor.get("live", self.settings.get("has_read_live"))

@@ -30,8 +30,9 @@ _MONTHS = {
     "month": Fraction(1),
     "year": Fraction(12),
 }
-# Where Stripe's minor unit is not that of ISO 4217 (docs.stripe.com/currencies).
-_STRIPE_DECIMALS = {"ISK": 2, "MGA": 0, "UGX": 2}
+STRIPE_DECIMALS: Mapping[str, int] = {"ISK": 2, "MGA": 0, "UGX": 2}
+"""Where Stripe's minor unit is not that of ISO 4217 (docs.stripe.com/currencies, which
+lists UGX without decimals too, but asks for amounts with two)."""
 
 
 @dataclass(slots=True)
@@ -46,7 +47,11 @@ class _Share:
 
 
 def mrr_minor(
-    subscription: Raw, *, as_of: datetime, discounts: Policy = "all"
+    subscription: Raw,
+    *,
+    as_of: datetime,
+    discounts: Policy = "all",
+    decimals: Mapping[str, int] = STRIPE_DECIMALS,
 ) -> int | None:
     """MRR in minor units of the subscription's currency; 0 where it does not count,
     None where an amount is unknown (a tiered price without its tiers, a price without
@@ -54,7 +59,7 @@ def mrr_minor(
 
     subscription: with discounts, coupons, tiers and currency options expanded. as_of:
     decides which discounts are still in force. discounts: all in force, those for ever
-    only, none (coupons for one invoice never count).
+    only, none (coupons for one invoice never count). decimals: as in `in_iso_minor`.
     """
     paused = subscription.get("pause_collection") or {}
     if subscription.get("status") not in COUNTED:
@@ -81,7 +86,7 @@ def mrr_minor(
     for coupon in _in_force(own or _of_customer(subscription), as_of, discounts):
         _deduct(shares, coupon, currency)
     total = sum((share.monthly * share.net for share in shares), Fraction(0))
-    return in_iso_minor(total, currency)
+    return in_iso_minor(total, currency, decimals)
 
 
 def item_amount(item: Raw, currency: str) -> tuple[Fraction, Fraction] | None:
@@ -107,11 +112,16 @@ def item_amount(item: Raw, currency: str) -> tuple[Fraction, Fraction] | None:
     return _graduated(quantity, tiers), months
 
 
-def in_iso_minor(amount: Fraction | int, currency: str) -> int:
-    """An amount in Stripe's minor units in those of ISO 4217, rounded half up."""
+def in_iso_minor(
+    amount: Fraction | int,
+    currency: str,
+    decimals: Mapping[str, int] = STRIPE_DECIMALS,
+) -> int:
+    """An amount in Stripe's minor units in those of ISO 4217, rounded half up.
+    decimals: code -> Stripe's decimals, where they are not those of ISO 4217."""
     code = currency.upper()
     ours = minor_places(code)
-    theirs = _STRIPE_DECIMALS.get(code, ours)
+    theirs = decimals.get(code, ours)
     exact = Fraction(amount) * Fraction(10) ** (ours - theirs)
     sign = -1 if exact < 0 else 1
     return sign * math.floor(abs(exact) + Fraction(1, 2))

@@ -17,6 +17,8 @@ from integrations.connectors.base import JsonDict
 from integrations.connectors.stripe.mrr import Policy, in_iso_minor, mrr_minor
 from integrations.connectors.values import flag, moment, text
 
+Decimals = Mapping[str, int]
+
 # Values not listed here are new at Stripe: kept raw, without a status of ours.
 SUBSCRIPTION_STATUS = {
     "incomplete": "incomplete",
@@ -66,7 +68,7 @@ def customer(raw: JsonDict) -> CustomerRecord:
 
 
 def subscription(
-    raw: JsonDict, *, as_of: datetime, discounts: Policy
+    raw: JsonDict, *, as_of: datetime, discounts: Policy, decimals: Decimals
 ) -> SubscriptionRecord:
     """A subscription with its items; periods are those of the items."""
     items = _items(raw)
@@ -82,7 +84,7 @@ def subscription(
     ended_at = moment(raw, "ended_at")
     currency = _currency(raw)
     try:
-        mrr = mrr_minor(raw, as_of=as_of, discounts=discounts)
+        mrr = mrr_minor(raw, as_of=as_of, discounts=discounts, decimals=decimals)
     except (ValueError, TypeError, AttributeError, ArithmeticError) as exc:
         raise RecordError(
             f"The items cannot be priced: {exc}.", code="bad_price", field="mrr_minor"
@@ -122,7 +124,7 @@ def subscription(
     )
 
 
-def invoice(raw: JsonDict) -> InvoiceRecord:
+def invoice(raw: JsonDict, *, decimals: Decimals) -> InvoiceRecord:
     """An invoice with its lines (net of discounts, without tax).
 
     due_at of an invoice charged automatically is the moment it was finalized;
@@ -145,15 +147,17 @@ def invoice(raw: JsonDict) -> InvoiceRecord:
         number=text(raw, "number"),
         status=INVOICE_STATUS.get(status or ""),
         currency=currency,
-        total_minor=_amount(raw, "total", currency),
-        paid_minor=_amount(raw, "amount_paid", currency),
-        refunded_minor=_amount(raw, "post_payment_credit_notes_amount", currency),
+        total_minor=_amount(raw, "total", currency, decimals),
+        paid_minor=_amount(raw, "amount_paid", currency, decimals),
+        refunded_minor=_amount(
+            raw, "post_payment_credit_notes_amount", currency, decimals
+        ),
         issued_at=finalized_at or moment(raw, "created"),
         due_at=due_at,
         paid_at=moment(moments, "paid_at"),
         failed_attempts=max(0, attempts - 1) if status == "paid" else attempts,
         last_failed_at=moment(raw.get("last_failed_charge") or {}, "created"),
-        lines=[_line(line) for line in lines],
+        lines=[_line(line, decimals) for line in lines],
         deleted=bool(raw.get("deleted")),
         custom=_custom(raw, billing_reason=text(raw, "billing_reason")),
         raw=raw,
@@ -187,7 +191,7 @@ def reference(raw: Mapping[str, Any], name: str) -> str | None:
     return str(value) if value else None
 
 
-def _line(line: Mapping[str, Any]) -> JsonDict:
+def _line(line: Mapping[str, Any], decimals: Decimals) -> JsonDict:
     currency = _currency(line)
     off = sum(int(d.get("amount") or 0) for d in line.get("discount_amounts") or [])
     tax = sum(
@@ -207,7 +211,7 @@ def _line(line: Mapping[str, Any]) -> JsonDict:
     is_usage = (recurring or {}).get("usage_type") == "metered"
     return {
         "amount_minor": in_iso_minor(
-            int(line.get("amount") or 0) - off - tax, currency or ""
+            int(line.get("amount") or 0) - off - tax, currency or "", decimals
         ),
         "currency": currency,
         "period_start": starts_at.isoformat() if starts_at else None,
@@ -245,7 +249,9 @@ def _interval(item: JsonDict) -> str | None:
     return _INTERVALS.get((name, count), name if count == 1 else f"{count}_{name}s")
 
 
-def _amount(raw: JsonDict, name: str, currency: str | None) -> int | None:
+def _amount(
+    raw: JsonDict, name: str, currency: str | None, decimals: Decimals
+) -> int | None:
     value = raw.get(name)
     if value is None:
         return None
@@ -255,7 +261,7 @@ def _amount(raw: JsonDict, name: str, currency: str | None) -> int | None:
             code="wrong_type",
             field=name,
         )
-    return in_iso_minor(value, currency or "")
+    return in_iso_minor(value, currency or "", decimals)
 
 
 def _currency(raw: Mapping[str, Any]) -> str | None:

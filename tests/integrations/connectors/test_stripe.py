@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from churnguard.errors import RecordError
+from churnguard.errors import ConfigError, RecordError
 from churnguard.records import CustomerRecord, ObjectRecord
 from integrations import quality
 from integrations.connectors.base import ReadRequest
@@ -337,6 +337,28 @@ def test_invoices_are_read_without_the_right_to_see_charges(shop: Shop) -> None:
         (2, None)
     ] * 3
     assert len(shop.asked("/v1/charges")) == 1
+
+
+@pytest.mark.parametrize(
+    ("decimals", "total"), [("", 97), ("ugx 0", 9680), ("ISK 2, UGX=1", 968)]
+)
+def test_the_settings_have_the_last_word_on_decimals(
+    shop: Shop, decimals: str, total: int
+) -> None:
+    raw = payload("invoice") | {"currency": "ugx"}
+
+    record = shop.connector(decimals=decimals).parse(KINDS["invoices"].as_stream, raw)
+
+    assert record.total_minor == total
+
+
+@pytest.mark.parametrize("decimals", ["UGX", "UGX many", "0", "shillings 2"])
+def test_decimals_that_say_nothing_are_refused(shop: Shop, decimals: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        shop.connector(decimals=decimals).check()
+
+    assert "decimals" in caught.value.fields
+    assert shop.server.calls == []
 
 
 def test_lines_beyond_the_first_page_are_fetched(shop: Shop) -> None:
