@@ -22,13 +22,17 @@ log = logging.getLogger(__name__)
 KIND = "sync"
 LEAST_S = 60
 BUSY_WAIT = timedelta(seconds=60)
+REFUSED_WAIT = timedelta(hours=1)
+"""Between two tries with credentials that were refused: many a server locks an account
+after some of them."""
 _BATCH = 50
 _UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
 def keep(integration: Integration) -> None:
     """Make the schedule rows of an integration say what its settings say. A changed
-    interval counts from now; an unchanged row keeps its due time. Idempotent."""
+    interval counts from now; an unchanged row keeps its due time, unless that is later
+    than one interval. Idempotent."""
     wanted = {"": integration.sync_frequency}
     for state in StreamState.objects.filter(integration=integration, is_gone=False):
         if state.sync_frequency is not None and state.is_enabled:
@@ -120,9 +124,9 @@ def _keep_row(
                 is_enabled=is_enabled,
             )
         return
-    if row.every_s != every_s and every_s > 0:
-        row.every_s = every_s
-        row.next_run_at = datetime.now(UTC) + timedelta(seconds=every_s)
+    latest = datetime.now(UTC) + timedelta(seconds=every_s)
+    if every_s > 0 and (row.every_s != every_s or row.next_run_at > latest):
+        row.every_s, row.next_run_at = every_s, latest
     row.is_enabled = is_enabled
     row.save()
 
@@ -137,6 +141,12 @@ def _fire(row: Schedule) -> bool:
     if integration is None or not row.every_s:
         row.delete()
         return False
+    if integration.status == "authentication_failed" and row.last_run_at:
+        rested = row.last_run_at + REFUSED_WAIT
+        if now < rested:
+            row.next_run_at = rested
+            row.save(update_fields=["next_run_at"])
+            return False
     # Missed times (everything was down) are not made up for one by one.
     missed = int((now - due).total_seconds() // row.every_s) + 1
     following = due + timedelta(seconds=row.every_s * missed)

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection
 
-from churnguard.errors import ConfigError
+from churnguard.errors import AuthenticationError, ConfigError
 from churnguard.models import Schedule
-from integrations import controls, runs, schedules
+from integrations import controls, registry, runs, schedules
 from integrations.models import Integration, RunStream, StreamState, SyncRun
 from tests.integrations.sync.conftest import sync, work
 from tests.integrations.sync.scripted import Account, ids
@@ -114,6 +114,40 @@ def test_a_paused_integration_is_left_alone(account: Account, connect: Connect) 
 
     controls.resume(integration, by="test")
     assert schedules.tick() == 1
+
+
+def test_refused_credentials_are_not_tried_all_the_time(
+    account: Account, connect: Connect
+) -> None:
+    integration = connect(sync_frequency=60)
+    account.rows = {"companies": ids(1)}
+    account.before_page = refuse
+    make_due(integration)
+    assert schedules.tick() == 1
+    work(SyncRun.objects.get())
+    make_due(integration)
+
+    assert schedules.tick() == 0
+
+    row = Schedule.objects.get(target_id=integration.pk)
+    assert row.last_run_at is not None
+    assert row.next_run_at == row.last_run_at + timedelta(hours=1)
+    Schedule.objects.update(last_run_at=row.last_run_at - timedelta(hours=1))
+    make_due(integration)
+    assert schedules.tick() == 1
+    work(SyncRun.objects.latest("pk"))
+
+    registry.update(integration, {"credentials": {"api_key": "right"}}, by="test")
+
+    row.refresh_from_db()
+    assert row.next_run_at <= datetime.now(UTC) + timedelta(seconds=60)
+    account.before_page = lambda *_: None
+    make_due(integration)
+    assert schedules.tick() == 1
+
+
+def refuse(*_: object) -> None:
+    raise AuthenticationError("Reconnect, please.")
 
 
 def test_removing_an_integration_removes_its_clock(
