@@ -78,6 +78,9 @@ def integration(request: PageRequest, integration_id: str) -> HttpResponse:
     for stream in streams:
         stream["part"] = parts.get(stream["stream"]) if context["is_running"] else None
         stream["look"] = _stream_look(stream)
+        own_s = stream["sync_frequency"]
+        every_s = found.sync_frequency if own_s is None else own_s
+        stream["stale_after_s"] = 2 * every_s or None
     context |= {
         "streams": [s for s in streams if s["enabled"] and not s["gone"]],
         "unchosen": [s for s in streams if not s["enabled"] and not s["gone"]],

@@ -104,6 +104,20 @@ def test_a_sync_that_waits_is_cancelled_and_not_started_again(
     assert "<progress" not in pages.get(f"/syncs/{run.public_id}/").content.decode()
 
 
+def test_data_with_a_clock_of_its_own_is_late_by_that(
+    crm: Integration, pages: Client
+) -> None:
+    daily = StreamState.objects.filter(integration=crm, name="crm.deals")
+    daily.update(sync_frequency=86_400)
+    Integration.objects.filter(pk=crm.pk).update(sync_frequency=900)
+
+    page = pages.get(f"/integrations/{crm.public_id}/")
+
+    limits = {s["stream"]: s["stale_after_s"] for s in page.context["streams"]}
+    assert (limits["crm.deals"], limits["contacts"]) == (172_800, 1_800)
+    assert b"read every day" in page.content
+
+
 def test_counts_of_nothing_step_back(
     world: World, pages: Client, org: Organization
 ) -> None:
