@@ -17,7 +17,7 @@ from churnguard.middleware import PageRequest
 from churnguard.models import User
 from integrations import connect, queries, registry
 from integrations.api import shapes
-from integrations.api.base import ADMIN, JsonObject, OrgView, errors
+from integrations.api.base import ADMIN, JsonObject, JsonValue, OrgView, errors
 from integrations.connectors.rest.rules import integration_of_rule
 
 _TAG = ["Integrations"]
@@ -50,7 +50,7 @@ class RuleIn(serializers.Serializer):
     )
     field_mappings = JsonObject(required=False)
     record_type = serializers.CharField(required=False, max_length=40)
-    primary_key = serializers.CharField(required=False, max_length=120)
+    primary_key = JsonValue(required=False, help_text="A field, or a list of fields.")
     pagination = JsonObject(required=False)
     incremental = JsonObject(required=False)
     params = JsonObject(required=False)
