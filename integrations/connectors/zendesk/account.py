@@ -193,7 +193,17 @@ class ZendeskAccount:
     def who(self) -> JsonDict:
         """The user we act as. Raises AuthenticationError for nobody, ConfigError for
         one who may not export."""
-        user: JsonDict = self.http.get_json("/users/me").get("user") or {}
+        try:
+            user: JsonDict = self.http.get_json("/users/me").get("user") or {}
+        except RefusedError as refusal:
+            if refusal.status != 403:
+                raise
+            # A token without the scope is given out all the same.
+            raise ConfigError(
+                "Zendesk lets this connection read nothing: allow the OAuth client the "
+                "scope “read” in Admin Center, then connect again.",
+                code="permission_denied",
+            ) from refusal
         # Bad credentials can be answered with 200 and an anonymous user.
         if user.get("id") is None:
             raise AuthenticationError(

@@ -538,6 +538,32 @@ def test_a_token_with_a_wrong_scope_names_the_scope(setup: Setup) -> None:
         setup.read("tickets")
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (
+            Response(403, {"error": {"title": "Forbidden", "message": "No access"}}),
+            "scope “read”",
+        ),
+        (
+            Response(404, {"error": "InvalidEndpoint", "description": "Not found"}),
+            "does not know this address",
+        ),
+        (
+            Response(401, {"error": "Couldn't authenticate you"}),
+            "did not accept the credentials",
+        ),
+    ],
+)
+def test_the_connection_test_says_what_to_do(
+    setup: Setup, answer: Response, words: str
+) -> None:
+    setup.fake.refused["/users/me"] = answer
+
+    with pytest.raises(ConfigError, match=words):
+        setup.connector(auth_flow="client_credentials").check()
+
+
 def test_connect_is_offered_for_people_only() -> None:
     settings = {"subdomain": "acme1700000000", "client_id": "cg", "auth_flow": "oauth"}
 
