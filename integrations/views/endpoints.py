@@ -62,8 +62,8 @@ class EndpointsField(forms.JSONField):
             return super().to_python(value)
         found = [
             join(texts, number)
-            for number, texts in enumerate(value, start=1)
-            if (texts["name"] or texts["path"]) and not texts[_DROP]
+            for number, texts in enumerate(_filled(value), start=1)
+            if not texts[_DROP]
         ]
         if not found:
             raise forms.ValidationError("Name at least one endpoint.")
@@ -77,7 +77,7 @@ def editor(bound: forms.BoundField) -> dict[str, Any]:
     help, example, choices, value, pages}."""
     value = bound.value()
     is_typed = bound.form.is_bound and isinstance(value, list)
-    sets = list(value) if is_typed else _sets_of(value)
+    sets = _filled(value) if is_typed else _sets_of(value)
     blank = [dict.fromkeys(TEXTS, "")] * (BLANK_SETS if sets else BLANK_SETS + 1)
     return {
         "mode": "json" if bound.form.is_bound and not is_typed else "form",
@@ -138,6 +138,10 @@ def _sets_of(value: Any) -> list[Texts]:
     return [split(each) for each in found if isinstance(each, dict)]
 
 
+def _filled(sets: list[Texts]) -> list[Texts]:
+    return [texts for texts in sets if texts["name"] or texts["path"]]
+
+
 def _as_json(value: Any) -> str:
     if isinstance(value, str):
         return value
@@ -152,7 +156,11 @@ def _set(number: int, texts: Texts) -> dict[str, Any]:
         "is_new": is_empty and number > 0,
         "parts": [_shown(part, texts) for part in PARTS if not part.is_folded],
         "folded": [_shown(part, texts) for part in PARTS if part.is_folded],
-        "is_folded_used": any(texts[part.name] for part in PARTS if part.is_folded),
+        "is_folded_used": any(
+            texts[part.name] not in ("", part.choices[0][0])
+            for part in PARTS
+            if part.is_folded
+        ),
         "fields": texts[_FIELDS],
         "lines": max(3, texts[_FIELDS].count("\n") + 2),
         "more": texts[_MORE],

@@ -184,6 +184,8 @@ def test_a_refused_form_keeps_what_was_typed(
     assert "pagination of type keyset needs param." in html
     assert 'name="field-endpoints-0-path" value="/people"' in html
     assert '<option value="keyset" selected>' in html
+    # The two that stayed empty are offered again, not four.
+    assert html.count('class="endpoint"') == 3
 
 
 @pytest.mark.django_db
