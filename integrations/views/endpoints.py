@@ -37,7 +37,8 @@ class EndpointsWidget(forms.Widget):
         sets: list[Texts] = []
         while f"{name}-{len(sets)}-name" in data and len(sets) < _MOST_SETS:
             start = f"{name}-{len(sets)}-"
-            sets.append({text: data.get(start + text, "").strip() for text in TEXTS})
+            texts = {text: data.get(start + text, "") for text in TEXTS}
+            sets.append({k: v.replace("\x00", "").strip() for k, v in texts.items()})
         return sets
 
 
@@ -72,9 +73,8 @@ class EndpointsField(forms.JSONField):
 
 def editor(bound: forms.BoundField) -> dict[str, Any]:
     """{mode, json, sets} of a field of a form, for the template; a set is {number,
-    title, is_new, parts, folded, is_folded_used, fields, lines,
-    more}, a part {name, label,
-    help, example, choices, value, pages}."""
+    title, is_new, is_dropped, parts, folded, is_folded_used, fields, lines, more}, a
+    part {name, label, help, example, choices, value, pages}."""
     value = bound.value()
     is_typed = bound.form.is_bound and isinstance(value, list)
     sets = _filled(value) if is_typed else _sets_of(value)
@@ -154,6 +154,7 @@ def _set(number: int, texts: Texts) -> dict[str, Any]:
         "number": str(number),
         "title": texts["name"],
         "is_new": is_empty and number > 0,
+        "is_dropped": bool(texts[_DROP]),
         "parts": [_shown(part, texts) for part in PARTS if not part.is_folded],
         "folded": [_shown(part, texts) for part in PARTS if part.is_folded],
         "is_folded_used": any(

@@ -188,6 +188,18 @@ def test_a_refused_form_keeps_what_was_typed(
     assert html.count('class="endpoint"') == 3
 
 
+@pytest.mark.django_db(transaction=True)
+def test_what_no_text_can_hold_is_left_out(
+    pages: Client, fake: RestFake, server: FakeServer
+) -> None:
+    odd = {"field-endpoints-0-list": "data\x00.items", "do": "connect"}
+
+    pages.post("/integrations/new/rest/", filled(server, fake, **odd))
+
+    (endpoint,) = Integration.objects.get().settings["endpoints"]
+    assert endpoint["data_path"] == "data.items"
+
+
 @pytest.mark.django_db
 def test_those_who_know_json_may_write_it(pages: Client) -> None:
     typed = json.dumps([PEOPLE])
