@@ -241,6 +241,10 @@ def _take_over(
     )
     if stream.columns:
         state.columns = drift.merge_columns(state.columns, [*spec["columns"]])
+    own_order = state.incremental_field or integration.incremental_field
+    if state.cursor_field != (stream.cursor_field or "") and not own_order:
+        # A position in another order of changes means nothing.
+        state.cursor = None
     state.spec = {**spec, "columns": []}
     state.label = stream.label
     state.record_type = record_types(integration, [stream.name]).get(

@@ -10,7 +10,7 @@ from integrations import drift
 from integrations.connectors.base import Column, Stream
 from integrations.models import Integration, StreamState
 from tests.integrations.sync.conftest import sync
-from tests.integrations.sync.scripted import Account
+from tests.integrations.sync.scripted import Account, ids
 
 
 @pytest.mark.django_db(transaction=True)
@@ -114,3 +114,28 @@ def test_order_follows_dependencies() -> None:
 
     assert names.index("accounts") < names.index("subs") < names.index("usage")
     assert sorted(names) == ["accounts", "loop", "loop2", "subs", "usage"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("chosen", "cursor"), [("", None), ("changed", {"seen": 3}), ("at", {"seen": 3})]
+)
+def test_another_order_of_changes_is_read_from_its_start(
+    account: Account,
+    connect: Callable[..., Integration],
+    chosen: str,
+    cursor: dict[str, int] | None,
+) -> None:
+    account.streams = (Stream("companies", "customer", cursor_field="at"),)
+    account.rows = {"companies": ids(3)}
+    integration = connect(incremental_field=chosen)
+    sync(integration)
+    sync(integration)
+    assert account.reads[-1][1].cursor == {"seen": 3}
+    account.streams = (Stream("companies", "customer", cursor_field="changed"),)
+
+    sync(integration)
+
+    assert account.reads[-1][1].cursor == cursor
+    sync(integration)
+    assert account.reads[-1][1].cursor == {"seen": 3}
