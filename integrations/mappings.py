@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from churnguard import audit
 from churnguard.errors import ChurnGuardError, ConfigError, RecordError
 from churnguard.records import RECORD_TYPES, AnyRecord
-from integrations import catalog, connecting, shaping
+from integrations import catalog, connecting, shaping, storable
 from integrations.connectors.base import ReadRequest
 from integrations.load.statements import TABLES
 from integrations.mapping import (
@@ -154,6 +154,8 @@ def check(state: StreamState, spec: Mapping[str, Any]) -> Spec:
             code="invalid_mapping",
             fields={"record_type": state.record_type},
         )
+    if fault := storable.why_not(checked):
+        raise ConfigError(fault, code="invalid_mapping")
     compile_mapping(checked)
     return checked
 

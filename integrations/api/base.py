@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,10 +17,9 @@ from churnguard.auth import organization_of
 from churnguard.errors import ConfigError
 from churnguard.models import Organization
 from churnguard.schema import ErrorSerializer
-from integrations import queries
+from integrations import queries, storable
 from integrations.models import Integration, StreamState
 
-MOST_JSON_CHARS = 1_000_000
 ADMIN = dict.fromkeys(("POST", "PUT", "PATCH", "DELETE"), "admin")
 """`required_scope` of what the pages leave to admins: connections and their state."""
 
@@ -142,15 +140,9 @@ class JsonValue(serializers.JSONField):
 
 
 def check_json(value: Any) -> Any:
-    """`value`, or a ValidationError where it has NUL, lone surrogates, is no JSON or
-    is too large."""
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        text.encode()
-    except (ValueError, TypeError, RecursionError) as exc:
-        raise serializers.ValidationError("This cannot be stored as JSON.") from exc
-    if "\\u0000" in text or len(text) > MOST_JSON_CHARS:
-        raise serializers.ValidationError("Too large, or with NUL characters.")
+    """`value`, or a ValidationError where it cannot be stored."""
+    if fault := storable.why_not(value):
+        raise serializers.ValidationError(fault)
     return value
 
 

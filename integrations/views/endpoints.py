@@ -13,6 +13,7 @@ from typing import Any
 
 from django import forms
 
+from integrations import storable
 from integrations.views.endpoint_parts import PARTS, Part
 from integrations.views.pairs import pair_lines, parse_pairs
 
@@ -57,6 +58,11 @@ class EndpointsField(forms.JSONField):
 
     def prepare_value(self, value: Any) -> Any:
         return value
+
+    def validate(self, value: Any) -> None:
+        super().validate(value)
+        if fault := storable.why_not(value):
+            raise forms.ValidationError(fault)
 
     def to_python(self, value: Any) -> Any:
         if not isinstance(value, list):

@@ -9,6 +9,7 @@ from typing import Any
 
 from django import forms
 
+from integrations import storable
 from integrations.connectors.base import Connector, Field
 from integrations.models import SyncMode
 from integrations.views.endpoints import EndpointsField
@@ -177,6 +178,11 @@ class JsonField(forms.JSONField):
     def prepare_value(self, value: Any) -> Any:
         return "" if value in (None, {}, []) else super().prepare_value(value)
 
+    def validate(self, value: Any) -> None:
+        super().validate(value)
+        if fault := storable.why_not(value):
+            raise forms.ValidationError(fault)
+
 
 class LimitsForm(SyncForm):
     """The settings of an integration that its provider feels."""
@@ -242,7 +248,10 @@ class SharedFieldsForm(forms.Form):
     )
 
     def clean_field_mappings(self) -> dict[str, Any]:
-        return parse_pairs(self.cleaned_data["field_mappings"])
+        pairs = parse_pairs(self.cleaned_data["field_mappings"])
+        if fault := storable.why_not(pairs):
+            raise forms.ValidationError(fault)
+        return pairs
 
 
 class MultipleFileInput(forms.ClearableFileInput):

@@ -125,7 +125,10 @@ def _save(
     request: PageRequest, state: StreamState, spec: dict[str, Any]
 ) -> HttpResponse:
     made = mappings.save(
-        state, spec, note=request.POST.get("note", "").strip(), by=request
+        state,
+        spec,
+        note=request.POST.get("note", "").replace("\x00", "").strip(),
+        by=request,
     )
     messages.success(
         request,
@@ -187,7 +190,7 @@ def _rules(data: QueryDict) -> list[dict[str, Any]]:
             rule["sources"] = sources
         kind = data.get(f"transform-{n}", "rename")
         params = _json(data.get(f"params-{n}", ""), target)
-        chain = json.loads(data.get(f"chain-{n}") or "null")
+        chain = _chain(data.get(f"chain-{n}", ""))
         if isinstance(chain, list) and kind == "chain":
             rule["transform"] = chain
         elif kind != "rename" or params:
@@ -199,6 +202,14 @@ def _rules(data: QueryDict) -> list[dict[str, Any]]:
             rule["required"] = True
         rules.append(rule)
     return rules
+
+
+def _chain(text: str) -> Any:
+    """What the form gave itself for several transforms in a row; None for no JSON."""
+    try:
+        return json.loads(text or "null")
+    except json.JSONDecodeError:
+        return None
 
 
 def _json(text: str, target: str) -> dict[str, Any]:

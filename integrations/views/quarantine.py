@@ -213,7 +213,7 @@ def _say(code: str) -> str:
 
 
 def _reason(request: PageRequest) -> str:
-    reason = request.POST.get("reason", "").strip()
+    reason = request.POST.get("reason", "").replace("\x00", "").strip()
     if not reason:
         raise ConfigError("Say why the record is not wanted.", code="no_reason")
     return reason[:300]

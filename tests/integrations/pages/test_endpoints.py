@@ -199,6 +199,11 @@ def test_what_no_text_can_hold_is_left_out(
     (endpoint,) = Integration.objects.get().settings["endpoints"]
     assert endpoint["data_path"] == "data.items"
 
+    more = {"field-endpoints-0-more": '{"description": "a\\u0000"}', "do": "connect"}
+    refused = pages.post("/integrations/new/rest/", filled(server, fake, **more))
+    assert refused.status_code == 422
+    assert b"with NUL characters" in refused.content
+
 
 @pytest.mark.django_db
 def test_those_who_know_json_may_write_it(pages: Client) -> None:
