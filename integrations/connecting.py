@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -26,6 +26,10 @@ from integrations.token_stores import StoredTokens, TriedTokens
 from integrations.tokens import TokenStore
 
 log = logging.getLogger(__name__)
+
+_TRIES = 2
+_PATIENCE_S = 20.0
+"""Tries and seconds of a call that a person waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,8 @@ def opened_with(
         interactive=interactive,
         observer=call_counter(integration),
     )
+    if interactive:
+        client = _impatient(client)
     stored = integration if integration is not None and integration.pk else None
     connector = cls(
         settings=settings,
@@ -104,6 +110,16 @@ def opened_with(
     finally:
         connector.close()
         client.close()
+
+
+def _impatient(client: Client) -> Client:
+    """For a page that waits: what a run tries for minutes is told at once."""
+    return client.using(
+        retry=replace(
+            client.retry, max_attempts=min(client.retry.max_attempts, _TRIES)
+        ),
+        read_timeout_s=min(client.read_timeout_s, _PATIENCE_S),
+    )
 
 
 def _token_store(

@@ -15,6 +15,7 @@ from integrations.connectors.base import Stream
 from integrations.http.waits import RetryPolicy
 from integrations.models import Integration, RunStream
 from tests.fakes.rest import MOST, PATH, RestFake
+from tests.fakes.server import Response
 from tests.integrations.contract import Bench
 from tests.integrations.contract import connect as connect_fake
 from tests.integrations.sync.conftest import sync
@@ -87,6 +88,22 @@ def test_batch_size_is_the_size_of_the_providers_pages(
     asked = [int(c.query["limit"]) for c in bench.server.calls if c.path == PATH]
     assert asked == [batch_size] * pages + [MOST]
     assert (part.fetched, part.pages) == (35, pages)
+
+
+def test_a_person_waits_for_two_short_tries_and_a_run_for_more(
+    polled: Polled,
+) -> None:
+    bench = polled()
+    bench.server.fail("reply", PATH, response=Response(503), times=99)
+
+    told = connecting.check(bench.integration)
+
+    assert (told.ok, told.code) == (False, "provider_unavailable")
+    assert bench.server.count(PATH) == 2
+    with connecting.opened(bench.integration, interactive=True) as connector:
+        assert connector.client.read_timeout_s == 20
+    runs.run_now(runs.start(bench.integration).pk)
+    assert bench.server.count(PATH) == 2 + 4
 
 
 @pytest.mark.parametrize("places", [1, 2])
