@@ -30,7 +30,12 @@ class AuditFilter:
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> AuditFilter:
-        return cls(**{name: query.get(name, "").strip() for name in cls.__slots__})
+        return cls(
+            **{
+                name: query.get(name, "").replace("\x00", "").strip()
+                for name in cls.__slots__
+            }
+        )
 
     def apply(self, rows: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
         """Raises ConfigError for a date that is none."""

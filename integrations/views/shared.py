@@ -40,7 +40,8 @@ def go(request: PageRequest, to: str, *args: Any, anchor: str = "") -> HttpRespo
     htmx as its own header, so that the whole page changes."""
     target = resolve_url(to, *args) + anchor
     wanted = request.POST.get("next", "")
-    if wanted and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None):
+    is_ours = url_has_allowed_host_and_scheme(wanted, allowed_hosts=None)
+    if is_ours and wanted.isprintable():
         target = wanted
     if request.htmx:
         return HttpResponse(headers={"HX-Redirect": target})

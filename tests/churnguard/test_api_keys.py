@@ -241,6 +241,18 @@ def test_a_bad_filter_is_a_400(
     assert client.get("/settings/audit/", query).status_code == 400
 
 
+@pytest.mark.parametrize("name", ["actor", "action", "target"])
+def test_a_filter_no_text_can_hold_finds_what_is_left_of_it(
+    client: Client, alice: User, name: str
+) -> None:
+    client.force_login(alice)
+
+    page = client.get("/settings/audit/", {name: "nobody\x00"})
+
+    assert page.status_code == 200
+    assert page.context["rows"] == []
+
+
 def test_lists_take_the_same_queries_for_any_number_of_rows(
     api: Any, org: Organization, alice: User
 ) -> None:

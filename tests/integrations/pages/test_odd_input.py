@@ -66,6 +66,14 @@ def test_json_of_the_settings_is_refused_at_its_field(
     assert errors == {name: ["Too large, or with NUL characters."]}
 
 
+def test_nobody_is_sent_to_an_address_that_is_none(world: World, pages: Client) -> None:
+    home = f"/integrations/{world.files.public_id}/"
+
+    answer = pages.post(f"{home}cancel/", {"next": f"/integrations/?q={NUL}"})
+
+    assert answer["Location"] == home
+
+
 def test_a_reason_loses_what_cannot_be_kept(world: World, pages: Client) -> None:
     place = f"/quarantine/{world.refused.pk}/"
 
