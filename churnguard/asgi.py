@@ -6,13 +6,14 @@ function (shared figures in ARCHITECTURE.md), so ingest is answered before it.
 
 from __future__ import annotations
 
-import gc
 import os
 from typing import Any
 
 from django.core.asgi import get_asgi_application
 from django.urls import get_resolver
 from django.utils.module_loading import import_string
+
+from churnguard import garbage
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "churnguard.settings")
 _django = get_asgi_application()
@@ -38,11 +39,6 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 def _settle() -> None:
-    """Load what the first page would load, then keep it out of garbage collection.
-
-    A full collection over all of Django's objects stops every request for a tenth of
-    a second, and ingest made one necessary several times a second.
-    """
+    """Load what the first page would load, and keep it out of garbage collection."""
     _ = get_resolver().url_patterns
-    gc.collect()
-    gc.freeze()
+    garbage.settle()

@@ -13,6 +13,8 @@ from typing import Any
 from celery import Celery
 from celery.signals import beat_init, setup_logging, worker_init, worker_shutting_down
 
+from churnguard import garbage
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "churnguard.settings")
 
 app = Celery("churnguard")
@@ -48,6 +50,7 @@ def _keep_our_logging(**_: Any) -> None:
 def _start_loops(**_: Any) -> None:
     from churnguard import loops  # needs the apps, which are not ready at import
 
+    garbage.settle()
     _threads.extend(loops.start())
 
 

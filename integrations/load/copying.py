@@ -148,5 +148,5 @@ def _texts(column: list[Any] | None, name: str, kind: str) -> Iterable[Any]:
     if column is None:
         return repeat(None)
     if kind == "timestamptz":
-        return [None if each is None else each.isoformat() for each in column]
+        return msgspec.to_builtins(column)
     return column

@@ -71,8 +71,11 @@ class KnownCustomers:
         self._known: Refs = {}
         self._pending: Refs = {}
 
-    def find(self, key: tuple[int, str]) -> int | None:
-        return self._known.get(key)
+    def find(self, source_id: int, external_ids: Iterable[str]) -> Refs:
+        """Those of the identities that were seen."""
+        known = self._known
+        keys = [(source_id, each) for each in external_ids]
+        return {key: known[key] for key in keys if key in known}
 
     def add(self, refs: Refs) -> None:
         self._pending.update(refs)
@@ -101,18 +104,13 @@ def find_or_create(
     Safe against others doing the same at the same time: ids are inserted in order,
     and who comes second waits and then finds the row of the first.
     """
-    refs: Refs = {}
-    missing: list[str] = []
-    for external_id in set(external_ids):
-        ref = known.find((source_id, external_id)) if known else None
-        if ref is None:
-            missing.append(external_id)
-        else:
-            refs[source_id, external_id] = ref
+    wanted = set(external_ids)
+    refs = known.find(source_id, wanted) if known else {}
+    missing = _without(wanted, source_id, refs)
     if not missing:
         return refs
     found = _find(cur, source_id, missing)
-    missing = [name for name in missing if (source_id, name) not in found]
+    missing = _without(missing, source_id, found)
     if missing:
         cur.execute(
             _CREATE,
@@ -125,7 +123,7 @@ def find_or_create(
             },
         )
         found.update({(source_id, name): ref for name, ref in cur.fetchall()})
-        lost = [name for name in missing if (source_id, name) not in found]
+        lost = _without(missing, source_id, found)
         if lost:
             found.update(_find(cur, source_id, lost))
     if known is not None:
@@ -141,14 +139,9 @@ def find(
 
     cur: outside any transaction, so that what is found is committed.
     """
-    refs: Refs = {}
-    missing = []
-    for external_id in set(external_ids):
-        ref = known.find((source_id, external_id))
-        if ref is None:
-            missing.append(external_id)
-        else:
-            refs[source_id, external_id] = ref
+    wanted = set(external_ids)
+    refs = known.find(source_id, wanted)
+    missing = _without(wanted, source_id, refs)
     if missing:
         found = _find(cur, source_id, missing)
         known.add(found)
@@ -164,6 +157,11 @@ def mark_stale(cur: Cursor, refs: Iterable[int], now: datetime) -> None:
     ids = sorted(set(refs))
     if ids:
         wire.open_cursor(cur).execute(_MARK_STALE, [now, wire.bigint_array(ids)])
+
+
+def _without(names: Iterable[str], source_id: int, refs: Refs) -> list[str]:
+    """The names that `refs` does not have."""
+    return [name for name in names if (source_id, name) not in refs]
 
 
 def _find(cur: Cursor, source_id: int, external_ids: list[str]) -> Refs:

@@ -20,6 +20,8 @@ from typing import Any
 
 import psutil
 
+from churnguard import garbage
+
 MIB = 2**20
 
 
@@ -81,6 +83,7 @@ def prepare_sync(public_id: str, expected: str) -> Callable[[], int]:
 
     # The engine is imported at the first run, which is no part of what is measured.
     import_module("integrations.sync")
+    garbage.settle()  # as a worker does when it starts
 
     def work() -> int:
         run = runs.start(integration, mode="full")
@@ -102,6 +105,8 @@ def prepare_read(public_id: str) -> Callable[[], int]:
     from integrations import catalog, connecting
     from integrations.connectors.base import ReadRequest
     from integrations.models import StreamState
+
+    garbage.settle()
 
     def work() -> int:
         state = StreamState.objects.get(integration=integration)
