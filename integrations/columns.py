@@ -104,5 +104,4 @@ def _is_storable(block: Block) -> bool:
     for name in _DEFAULTS[block.record_type] & block.fields.keys():
         if None in block.fields[name]:
             return False
-    texts = [*block.raws, *(block.customs or ())]
-    return not any(b"\\u0000" in text for text in texts)
+    return b"\\u0000" not in b"\n".join([*block.raws, *(block.customs or ())])
