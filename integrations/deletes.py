@@ -7,6 +7,7 @@ brake says that a person should look first.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any
@@ -20,6 +21,8 @@ from integrations.progress import hold, page_transaction
 
 CHUNK = 1000
 SWEEP_EVERY = timedelta(days=1)
+SURE_AFTER = timedelta(hours=1)
+"""A list of ids may still hold what was deleted a moment ago."""
 
 
 def is_due(reading: Reading) -> bool:
@@ -66,10 +69,27 @@ def bury(reading: Reading, *, older_than: int) -> int:
     _check_brake(reading, absences, first)
     buried = 0
     for ids in chain([first] if first else [], chunks):
-        buried += _bury_chunk(reading, ids)
+        buried += _write_ids(reading, deleted_ids=ids)
         reading.job.check_border()
     absences.settle()
     return buried
+
+
+def revive(reading: Reading) -> None:
+    """Bring back what this run has seen although its row is dead: restored at the
+    source without a new version, where a tombstone of its own date would win."""
+    part = reading.part
+    assert part.started_at is not None
+    found = seen.reappeared(
+        reading.state.pk,
+        part.run_id,
+        reading.job.integration.source_id,
+        reading.shape.record_type,
+        part.started_at - SURE_AFTER,
+    )
+    for start in range(0, len(found), CHUNK):
+        _write_ids(reading, revived_ids=found[start : start + CHUNK])
+        reading.job.check_border()
 
 
 def _check_brake(reading: Reading, absences: seen.Absences, first: list[str]) -> None:
@@ -105,7 +125,13 @@ def describe(state: StreamState) -> dict[str, Any] | None:
     return {name: state.brake[name] for name in shown}
 
 
-def _bury_chunk(reading: Reading, ids: list[str]) -> int:
+def _write_ids(
+    reading: Reading,
+    *,
+    deleted_ids: Sequence[str] = (),
+    revived_ids: Sequence[str] = (),
+) -> int:
+    """A page of ids (`load.write`); returns how many rows got a tombstone."""
     job, part = reading.job, reading.part
     with page_transaction(job):
         part.pages += 1
@@ -120,9 +146,12 @@ def _bury_chunk(reading: Reading, ids: list[str]) -> int:
             run_id=job.run.pk,
             stream=part.stream,
             page=part.pages,
-            deleted_ids=ids,
+            deleted_ids=deleted_ids,
+            revived_ids=revived_ids,
         )
         part.deleted += result.deleted
-        part.save(update_fields=["pages", "deleted"])
+        part.fetched += result.fetched
+        part.updated += result.updated
+        part.save(update_fields=["pages", "deleted", "fetched", "updated"])
         hold(job)
     return result.deleted

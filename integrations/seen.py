@@ -8,6 +8,8 @@ known to its table alone, so ids that were refused or deleted may stand here as 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
 
 from django.db import connection
 
@@ -29,6 +31,15 @@ _UNSEEN = f"{_KNOWN} HAVING max(run_id) < %(run)s ORDER BY external_id"
 _ALIVE = """
 SELECT external_id FROM {table} WHERE source_id = %s AND external_id = ANY(%s)
     AND deleted_at IS NULL ORDER BY external_id
+"""
+_DEAD = """t.source_id = %(source)s AND t.deleted_at < %(at)s
+    AND t.content_hash IS NOT NULL"""
+_ANY_DEAD = f"SELECT EXISTS (SELECT FROM {{table}} t WHERE {_DEAD})"
+_BACK = f"""
+SELECT t.external_id FROM {{table}} t WHERE {_DEAD} AND t.external_id IN (
+    SELECT unnest(ids) FROM int_stream_seen
+    WHERE stream_id = %(stream)s AND run_id = %(run)s
+) ORDER BY t.external_id
 """
 _COMPACT = f"""
 WITH old AS MATERIALIZED (
@@ -55,6 +66,23 @@ def note(stream_id: int, run_id: int, ids: list[str]) -> None:
             "INSERT INTO int_stream_seen (stream_id, run_id, ids) VALUES (%s, %s, %s)",
             [stream_id, run_id, load.text_array(ids)],
         )
+
+
+def reappeared(
+    stream_id: int, run_id: int, source_id: int, record_type: str, before: datetime
+) -> list[str]:
+    """Stored ids the run has seen although they carry a tombstone from before `before`
+    (aware), in order."""
+    table = TABLES[record_type]
+    values: dict[str, Any] = {"source": source_id, "at": before}
+    with connection.cursor() as cur:
+        # Mostly nothing is dead, and then nothing need be joined.
+        cur.execute(_ANY_DEAD.format(table=table), values)
+        if cur.fetchone() == (False,):
+            return []
+        values |= {"stream": stream_id, "run": run_id}
+        cur.execute(_BACK.format(table=table), values)
+        return [row[0] for row in cur.fetchall()]
 
 
 class Absences:

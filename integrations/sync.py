@@ -272,6 +272,7 @@ def _read(reading: Reading) -> None:
     if is_confirmed and brake["kind"] == "absence":
         deletes.bury(reading, older_than=int(brake["run_id"]))
     elif deletes.is_due(reading):
+        deletes.revive(reading)
         deletes.bury(reading, older_than=run.pk)
         reading.state.checked_deletes_at = datetime.now(UTC)
     elif not brake:

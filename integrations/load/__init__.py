@@ -4,13 +4,7 @@ What is stored, how often and in which order is decided here and nowhere else.
 """
 
 from integrations.load.customers import KnownCustomers
-from integrations.load.deletes import (
-    count_live,
-    forget_keys,
-    mark_deleted,
-    missing_ids,
-    remember_ids,
-)
+from integrations.load.deletes import count_live
 from integrations.load.entities import BLOCK_TYPES, stored_contents
 from integrations.load.events import PreparedEvent
 from integrations.load.fresh import LEAST as LEAST_FRESH
@@ -43,13 +37,9 @@ __all__ = [
     "Refusal",
     "Sent",
     "count_live",
-    "forget_keys",
     "keep_merges",
-    "mark_deleted",
-    "missing_ids",
     "open_cursor",
     "prepare",
-    "remember_ids",
     "source_id",
     "stored_contents",
     "stored_id",

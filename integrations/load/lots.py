@@ -85,6 +85,7 @@ class Lot:
     page: int = 0
     filtered: int = 0
     deleted_ids: Sequence[str] = ()
+    revived_ids: Sequence[str] = ()
     nbytes: int = 0
     remember_keys: bool = False
     rows: Sequence[Sent] = ()
@@ -128,6 +129,7 @@ class Tally:
     updated: int = 0
     unchanged: int = 0
     deleted: int = 0
+    revived: int = 0
     stored_events: int = 0
     newest_at: datetime | None = None
     repeats: list[int] = field(default_factory=list)
@@ -154,9 +156,10 @@ class Tally:
             + len(lot.rejects)
             + lot.filtered
             + lot.unchanged
-            + (len(lot.block.ids) if lot.block else 0),
+            + (len(lot.block.ids) if lot.block else 0)
+            + self.revived,
             inserted=self.inserted,
-            updated=self.updated,
+            updated=self.updated + self.revived,
             unchanged=self.unchanged + lot.unchanged,
             duplicate=len(self.repeats),
             quarantined=len(self.errors) + len(lot.rejects),

@@ -60,6 +60,7 @@ def write(
     page: int = 0,
     filtered: int = 0,
     deleted_ids: Sequence[str] = (),
+    revived_ids: Sequence[str] = (),
     nbytes: int = 0,
     remember_keys: bool = False,
     rows: Sequence[Sent] = (),
@@ -73,7 +74,8 @@ def write(
     cur_or_conn: psycopg connection or cursor, or Django's; the caller owns the
     transaction. items: structs of `churnguard.records`, types mixed. rejects: what
     could not even be made a record (`connectors.base.Reject`). deleted_ids: stored ids
-    of `record_type` (else of the type of the items) that the source says are gone.
+    of `record_type` (else of the type of the items) that the source says are gone;
+    revived_ids: that it has although their rows are dead, counted as updated.
     remember_keys: the source may repeat a key within run `run_id`. received_at: aware.
     rows: what the items were made of, one each, or none. unchanged: records that are
     stored as they came and not among the items. stored: `entities.stored_contents` of
@@ -96,6 +98,7 @@ def write(
         page=page,
         filtered=filtered,
         deleted_ids=deleted_ids,
+        revived_ids=revived_ids,
         nbytes=nbytes,
         remember_keys=remember_keys,
         rows=rows,
@@ -213,17 +216,17 @@ def _write_entities(cur: Cursor, tally: Tally, known: KnownCustomers | None) -> 
             _write_type(cur, tally, record_type, found, refs)
         if lot.block and lot.block.record_type == record_type:
             _write_block(cur, tally, lot.block, refs)
-    if lot.deleted_ids:
-        buried = deletes.bury_ids(
-            cur,
-            org_id=lot.org_id,
-            source_id=lot.source_id,
-            record_type=_type_of(lot),
-            external_ids=lot.deleted_ids,
-            at=lot.received_at,
-        )
-        tally.deleted += len(buried)
-        tally.touched |= {ref for ref in buried if ref}
+    where: dict[str, Any] = {
+        "org_id": lot.org_id,
+        "source_id": lot.source_id,
+        "record_type": _type_of(lot),
+        "at": lot.received_at,
+    }
+    buried = deletes.bury_ids(cur, external_ids=lot.deleted_ids, **where)
+    revived = deletes.revive_ids(cur, external_ids=lot.revived_ids, **where)
+    tally.deleted += len(buried)
+    tally.revived += len(revived)
+    tally.touched |= {ref for ref in (*buried, *revived) if ref}
     return refs
 
 

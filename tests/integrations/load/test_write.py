@@ -16,7 +16,6 @@ from churnguard.models import (
     IdentityLink,
     Organization,
     Quarantine,
-    RunKey,
     SourceObject,
     Subscription,
     SubscriptionChange,
@@ -226,23 +225,23 @@ def test_deleted_ids_bury_rows_beside_the_sum(write: Write) -> None:
     assert Ticket.objects.filter(deleted_at=None).count() == 3
 
 
-def test_missing_ids_are_those_a_full_run_has_not_seen(
-    write: Write, org: Organization, source_id: int
-) -> None:
-    page = [TicketRecord(external_id=f"t{n}") for n in range(4)]
-    write(*page)
-    write(*page[1:3], run_id=7, stream="tickets", remember_keys=True)
-    where = {"org_id": org.pk, "source_id": source_id, "record_type": "ticket"}
+def test_revived_ids_are_alive_whatever_dated_their_tombstone(write: Write) -> None:
+    def ticket(number: int, **more: Any) -> TicketRecord:
+        return TicketRecord(external_id=f"t{number}", customer_id="c1", **more)
 
-    missing = load.missing_ids(connection, **where, run_id=7, stream="tickets")
-    assert missing == ["t0", "t3"]
-    assert load.count_live(connection, **where) == 4
-    args = {**where, "external_ids": missing, "at": NOW}
-    assert load.mark_deleted(connection, **args) == 2
-    assert load.mark_deleted(connection, **args) == 0
-    assert load.count_live(connection, **where) == 2
-    assert load.forget_keys(connection, run_id=7) == 2
-    assert RunKey.objects.count() == 0
+    write(*map(ticket, range(3)))
+    write(ticket(0, deleted=True, updated_at=NOW), ticket(9, deleted=True))
+    write(deleted_ids=["t1"], record_type="ticket")
+    Customer.objects.update(score_stale_at=None)
+    ids = ["t0", "t1", "t2", "t9", "unknown"]
+
+    result = write(revived_ids=ids, record_type="ticket")
+
+    assert (result.fetched, result.updated, result.deleted) == (2, 2, 0)
+    alive = Ticket.objects.filter(deleted_at=None).values_list("external_id", flat=True)
+    assert sorted(alive) == ["t0", "t1", "t2"]
+    assert Customer.objects.get().score_stale_at is not None
+    assert write(revived_ids=ids, record_type="ticket").fetched == 0
 
 
 def test_an_event_is_stored_once_for_ever(write: Write) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from churnguard.errors import ConfigError
-from churnguard.models import CustomerSource, Notice
+from churnguard.models import Batch, CustomerSource, Notice
 from integrations import controls, deletes
 from integrations.connectors.base import Stream
 from integrations.models import Integration, RunStream, StreamSeen, StreamState
@@ -137,6 +138,33 @@ def test_what_comes_back_is_alive_again(account: Account, connect: Connect) -> N
     sync(integration)
 
     assert stored(integration) == set(ids(4))
+
+
+def test_what_was_restored_without_a_new_version_is_alive_again(
+    account: Account, connect: Connect
+) -> None:
+    """Its tombstone has a date of its own, so its values alone would stay dead; what
+    died within the hour may only not have left the list yet."""
+    account.streams = companies("sweep")
+    account.rows = {"companies": ids(5)}
+    integration = connect()
+    sync(integration)
+    now = datetime.now(UTC)
+    for name, age in (("c2", timedelta(hours=2)), ("c4", timedelta(minutes=50))):
+        CustomerSource.objects.filter(external_id=name).update(
+            deleted_at=now - age, deleted_version=7, updated_at=now - age
+        )
+    CustomerSource.objects.filter(external_id="c3").update(deleted_at=now)
+    account.rows = {"companies": ["c1", "c2", "c4", "c5"]}
+    StreamState.objects.update(checked_deletes_at=None)
+
+    run = sync(integration)
+
+    assert stored(integration) == {"c1", "c2", "c5"}
+    part = RunStream.objects.get(run=run)
+    assert (part.fetched, part.updated, part.deleted) == (1, 1, 0)
+    line = Batch.objects.get(run_id=run.pk)
+    assert (line.fetched, line.updated, line.deleted) == (1, 1, 0)
 
 
 @pytest.mark.parametrize(("live", "limit"), [(10, 20), (66, 20), (67, 20), (1000, 300)])
