@@ -270,7 +270,10 @@ def test_the_page_tells_those_who_left_from_those_at_risk(
 
     counts = page.context["counts"]
     assert (counts["at_risk"], counts["left"], page.context["total"]) == (2, 1, 3)
-    assert page.content.decode().count("Left <time") == 1
+    html = page.content.decode()
+    assert html.count("Left <time") == 1
+    table = html.partition("<tbody>")[2]
+    assert (table.count("At risk</span>"), table.count("Left</span>")) == (2, 1)
 
     def names(path: str) -> list[str]:
         return sorted(row.name for row, _scores in client.get(path).context["rows"])
