@@ -57,7 +57,7 @@ def sift(
         # The writer says which of the repeats are duplicates.
         return None
     try:
-        texts = list(map(_encoder.encode, page.rows))
+        texts = page.texts or list(map(_encoder.encode, page.rows))
     except (TypeError, ValueError, OverflowError, RecursionError):
         return None
     contents = _hashes(page, shape, texts)
@@ -72,19 +72,22 @@ def sift(
             ids=usable_ids(ids),
         )
     sifted = Sifted([], [], [], [], stored)
-    for each, row, text, content in zip(ids, page.rows, texts, contents, strict=True):
-        if each not in stored:
+    for at, (each, content) in enumerate(zip(ids, contents, strict=True)):
+        if stored.get(each) == content:
+            sifted.unchanged.append(each)
+            continue
+        row = page.rows[at]
+        text = texts[at] if page.texts is None else _encoder.encode(row)
+        if each in stored:
+            sifted.changed.append(Sent(row, text, content))
+        else:
             sifted.new.append(Sent(row, text, content))
             sifted.new_ids.append(each)
-        elif stored[each] == content:
-            sifted.unchanged.append(each)
-        else:
-            sifted.changed.append(Sent(row, text, content))
     return sifted
 
 
 def _hashes(page: RowPage, shape: shaping.Shape, texts: list[bytes]) -> tuple[int, ...]:
-    """The content hash of each row. texts: the rows as JSON."""
+    """The content hash of each row. texts: what tells it from another."""
     recipe = f"{_VERSION}\0{page.recipe}\0{shape.record_type}\0{shape.recipe}"
     # A hash of its own for each recipe.
     seed = xxh3_64_intdigest(recipe.encode())

@@ -8,7 +8,7 @@ ledger, retries across runs) is the engine's work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -135,18 +135,22 @@ class RowPage:
     `Page` does; then all rows are made records at once.
 
     make: the record of a row; key_of: the external id its record would have; both raise
-    RecordError. recipe: changes whenever `make` would make something
-    else of the same row. columns: makes the same of many rows at once, several times
-    as fast, or gives None where one of them has to be looked at alone. filtered, total:
-    as in `Page`.
+    RecordError. keys: those ids, where they are known already. recipe: changes whenever
+    `make` would make something else of the same row. columns: makes the same of many
+    rows at once, several times as fast, or gives None where one of them has to be
+    looked at alone. texts: each row as it came, where an unchanged row always comes in
+    the same way; then `rows` may read a row when it is asked for. filtered, total: as
+    in `Page`.
     """
 
-    rows: list[Any]
+    rows: Sequence[Any]
     cursor: JsonDict
     make: Callable[[Any], AnyRecord]
     key_of: Callable[[Any], str]
     recipe: str
     columns: Callable[[list[Any]], Columns | None] | None = None
+    keys: list[str] | None = None
+    texts: list[bytes] | None = None
     filtered: int = 0
     total: int | None = None
     deleted_ids: list[str] = field(default_factory=list)
@@ -175,6 +179,8 @@ class RowPage:
 
     def ids(self) -> list[str]:
         """The external id of each row; "" where it has none."""
+        if self.keys is not None:
+            return list(self.keys)
         try:
             return list(map(self.key_of, self.rows))
         except RecordError:

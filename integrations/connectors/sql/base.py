@@ -11,7 +11,7 @@ ones start `lookback_s` before the last one, for transactions that committed lat
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -31,7 +31,7 @@ from integrations.connectors.base import (
     RowPage,
     Stream,
 )
-from integrations.connectors.sql.tables import Bound, Table, key_of, keys_of
+from integrations.connectors.sql.tables import Bound, JsonRows, Table, key_of, keys_of
 from integrations.connectors.sql.values import check_socket, host_and_port, shifted
 from integrations.netguard import Guard, resolve
 
@@ -98,7 +98,9 @@ class SqlConnector(Connector):
         """The tables and views this user may read, with columns and keys."""
 
     @abstractmethod
-    def rows(self, table: Table, bound: Bound, size: int) -> Iterator[list[JsonDict]]:
+    def rows(
+        self, table: Table, bound: Bound, size: int
+    ) -> Iterator[Sequence[JsonDict]]:
         """Rows in `bound.order`, JSON-safe, in lists of at most `size`, in constant
         memory."""
 
@@ -137,7 +139,7 @@ class SqlConnector(Connector):
         table = self._table(stream)
         slim = Table(table.schema, table.name, (), table.types, table.key)
         for rows in self.rows(slim, Bound(order=table.key), 5_000):
-            yield [key_of(table, row) for row in rows]
+            yield keys_of(table, rows)
 
     def parse(self, stream: Stream, raw: JsonDict) -> AnyRecord:
         return self._record(self._table(stream), stream.cursor_field or "", raw)
@@ -224,7 +226,7 @@ class SqlConnector(Connector):
         self,
         table: Table,
         watermark: str,
-        rows: list[JsonDict],
+        rows: Sequence[JsonDict],
         cursor: JsonDict,
         total: int | None = None,
     ) -> RowPage:
@@ -235,6 +237,10 @@ class SqlConnector(Connector):
             key_of=partial(key_of, table),
             recipe=f"{table.stream}\0{watermark}\0{self.zone.key}",
             columns=partial(self._columns, table, watermark),
+            keys=rows.keys(table) if isinstance(rows, JsonRows) else None,
+            texts=list(map(str.encode, rows.texts))
+            if isinstance(rows, JsonRows)
+            else None,
             total=total,
         )
 

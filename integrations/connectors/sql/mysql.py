@@ -27,6 +27,7 @@ from integrations.connectors.sql.mysql_values import (
     from_json,
     open_socket,
     plain,
+    tls_context,
     utc,
 )
 from integrations.connectors.sql.tables import Bound, Table
@@ -163,7 +164,7 @@ class MysqlConnector(SqlConnector):
 
     def newest(self, table: Table, watermark: str) -> Any:
         name = _quote(watermark)
-        ((found,),) = self._fetch(f"SELECT max({name}) FROM {_place(table)}")
+        ((found,),) = self._fetch(f"SELECT max({name}) FROM {_place(table)}", [])
         return None if found is None else self._reader(table, watermark)(found)
 
     def has_offset(self, type_name: str) -> bool:
@@ -213,7 +214,7 @@ class MysqlConnector(SqlConnector):
             write_timeout=60,
             connect_timeout=10,
             autocommit=True,
-            ssl=self._tls(),
+            ssl=None if host.startswith("/") else tls_context(self.settings),
             program_name="churnguard",
             defer_connect=True,
         )
@@ -232,24 +233,6 @@ class MysqlConnector(SqlConnector):
             )
             cursor.execute("SET SESSION TRANSACTION READ ONLY")
         return connection
-
-    def _tls(self) -> ssl.SSLContext | None:
-        mode = self.settings.get("sslmode") or "verify-full"
-        if mode == "disable" or self.address[0].startswith("/"):
-            return None
-        certificate = str(self.settings.get("ca_certificate") or "").strip()
-        try:
-            context = ssl.create_default_context(cadata=certificate or None)
-        except ssl.SSLError as exc:
-            raise ConfigError(
-                "The CA certificate is not a PEM certificate.",
-                fields={"ca_certificate": "not PEM"},
-            ) from exc
-        if mode != "verify-full":
-            context.check_hostname = False
-        if mode == "require":
-            context.verify_mode = ssl.CERT_NONE
-        return context
 
     def _reader(self, table: Table, name: str) -> Any:
         if (table.name, name) in self._json:
@@ -319,6 +302,8 @@ class _Guarded:
                 "Grant SELECT on it.",
                 code="permission_denied",
             ) from exc
+        if code == ER.BAD_FIELD_ERROR:
+            raise ConfigError(f"{host} says: {text}.", code="query_failed") from exc
         if code == ER.BAD_DB_ERROR:
             raise ConfigError(f"{host} says: {text}.", code="not_found") from exc
         if code in _TIMED_OUT:

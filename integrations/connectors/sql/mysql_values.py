@@ -1,15 +1,18 @@
-"""MySQL values as JSON-safe ones, and the socket to its server."""
+"""MySQL values as JSON-safe ones, and the way to its server."""
 
 from __future__ import annotations
 
 import base64
 import socket
+import ssl
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
+from churnguard.errors import ConfigError
 from integrations.connectors.sql.values import exact_number
 
 TYPES = {
@@ -90,3 +93,31 @@ def open_socket(address: str, port: int) -> socket.socket:
     opened.settimeout(10)
     opened.connect(address)
     return opened
+
+
+def tls_context(settings: Mapping[str, Any]) -> ssl.SSLContext | None:
+    """How a session is encrypted; None = it is not. Raises ConfigError."""
+    mode = settings.get("sslmode") or "verify-full"
+    if mode == "disable":
+        return None
+    certificate = str(settings.get("ca_certificate") or "").strip()
+    if mode == "verify-ca" and not certificate:
+        # Anybody has a certificate of some public authority, for some name.
+        raise ConfigError(
+            "To verify the certificate without the name, give the CA certificate; a "
+            "public authority needs the name verified as well.",
+            code="tls_failed",
+            fields={"ca_certificate": "required"},
+        )
+    try:
+        context = ssl.create_default_context(cadata=certificate or None)
+    except ssl.SSLError as exc:
+        raise ConfigError(
+            "The CA certificate is not a PEM certificate.",
+            fields={"ca_certificate": "not PEM"},
+        ) from exc
+    if mode != "verify-full":
+        context.check_hostname = False
+    if mode == "require":
+        context.verify_mode = ssl.CERT_NONE
+    return context

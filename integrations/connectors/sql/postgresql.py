@@ -21,10 +21,9 @@ import psycopg
 from psycopg import sql
 
 from churnguard.errors import AuthenticationError, ConfigError, TransientError
-from integrations.connectors.base import Column, Field, JsonDict
+from integrations.connectors.base import Column, Field
 from integrations.connectors.sql.base import COMMON_FIELDS, SqlConnector
-from integrations.connectors.sql.tables import Bound, Table
-from integrations.connectors.sql.values import exact_number
+from integrations.connectors.sql.tables import Bound, JsonRows, Table
 
 _TYPES = {
     "int2": "integer",
@@ -107,16 +106,15 @@ class PostgresqlConnector(SqlConnector):
                 self._tables = _grouped(cur.fetchall())
         return self._tables
 
-    def rows(self, table: Table, bound: Bound, size: int) -> Iterator[list[JsonDict]]:
+    def rows(self, table: Table, bound: Bound, size: int) -> Iterator[JsonRows]:
         query, values = _query(table, bound)
-        decode = msgspec.json.Decoder(dict[str, Any], float_hook=exact_number).decode
         with self._guarded():
             session = self._session()
             with session.transaction(), session.cursor(name="churnguard") as cur:
                 cur.itersize = size
                 cur.execute(query, values)
                 while found := cur.fetchmany(size):
-                    yield [decode(row[0]) for row in found]
+                    yield JsonRows([row[0] for row in found])
 
     def newest(self, table: Table, watermark: str) -> Any:
         query = sql.SQL("SELECT to_json(max({}))::text FROM {}").format(
@@ -287,12 +285,14 @@ def _query(table: Table, bound: Bound) -> tuple[sql.Composed, list[Any]]:
             )
             values.append(_text(value))
     query = sql.SQL(
-        "SELECT row_to_json(q)::text FROM (SELECT {} FROM {}{}{}) q"
+        "SELECT row_to_json({row})::text FROM (SELECT {} FROM {}{}{}) {row}"
     ).format(
         _names(names),
         _name(table.schema, table.name),
         sql.SQL(" WHERE ") + sql.SQL(" AND ").join(where) if where else sql.SQL(""),
         sql.SQL(" ORDER BY ") + _names(bound.order) if bound.order else sql.SQL(""),
+        # A column of this name would be taken for the row.
+        row=sql.Identifier("churnguard row"),
     )
     return query, values
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, overload
+
+import msgspec
 
 from churnguard.errors import RecordError
 from integrations.connectors.base import Column, JsonDict
-from integrations.connectors.sql.values import digest
+from integrations.connectors.sql.values import digest, exact_number
 
 _LONGEST_ID = 200
 
@@ -61,12 +65,58 @@ def key_of(table: Table, row: JsonDict) -> str:
     return text if len(text) <= _LONGEST_ID else digest(values)
 
 
-def keys_of(table: Table, rows: list[JsonDict]) -> list[str]:
+class JsonRows(Sequence[JsonDict]):
+    """Rows as the server's JSON, read when they are looked at. A number that a double
+    would round is text."""
+
+    def __init__(self, texts: list[str]) -> None:
+        self.texts = texts
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @overload
+    def __getitem__(self, at: int) -> JsonDict: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[JsonDict]: ...
+
+    def __getitem__(self, at: int | slice) -> JsonDict | list[JsonDict]:
+        if isinstance(at, slice):
+            return list(map(_decode, self.texts[at]))
+        return _decode(self.texts[at])
+
+    def keys(self, table: Table) -> list[str] | None:
+        """`key_of` each of the rows; None where one has to be looked at."""
+        if len(table.key) != 1:
+            return None
+        decode = _key_reader(table.key[0])
+        values = [decode(text).key for text in self.texts]
+        return _plain_keys(values)
+
+
+_decode = msgspec.json.Decoder(JsonDict, float_hook=exact_number).decode
+
+
+@lru_cache(maxsize=1024)
+def _key_reader(name: str) -> Callable[[str], Any]:
+    """Reads one field of an object, as `.key`, and skips the others."""
+    kind = msgspec.defstruct("Key", [("key", Any, None)], rename={"key": name})
+    return msgspec.json.Decoder(kind, float_hook=exact_number).decode
+
+
+def _plain_keys(values: list[Any]) -> list[str] | None:
+    texts = list(map(str, values))
+    if None in values or max(map(len, texts), default=0) > _LONGEST_ID:
+        return None
+    return texts
+
+
+def keys_of(table: Table, rows: Sequence[JsonDict]) -> list[str]:
     """`key_of` each of the rows."""
     if len(table.key) == 1:
         (name,) = table.key
-        values = [row.get(name) for row in rows]
-        texts = list(map(str, values))
-        if None not in values and max(map(len, texts), default=0) <= _LONGEST_ID:
+        texts = _plain_keys([row.get(name) for row in rows])
+        if texts is not None:
             return texts
     return [key_of(table, row) for row in rows]

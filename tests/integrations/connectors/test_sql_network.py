@@ -173,6 +173,12 @@ def encrypted_mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaD
 
 
 @pytest.mark.slow
+def test_mysql_needs_a_ca_to_verify_without_the_name(mysql: Source) -> None:
+    with pytest.raises(ConfigError) as caught:
+        mysql.connector(sslmode="verify-ca").check()
+    assert caught.value.fields == {"ca_certificate": "required"}
+
+
 def test_mysql_verifies_the_certificate_with_an_own_ca(
     encrypted_mysql: MariaDb, tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from churnguard.errors import ConfigError
-from integrations.connectors.sql.tables import Table, key_of
+from integrations.connectors.sql.tables import JsonRows, Table, key_of
 from integrations.connectors.sql.values import exact_number
 from tests.integrations.connectors.sql_source import NOW, Source, ids_of
 
@@ -208,6 +208,44 @@ def test_odd_names_are_quoted(source: Source) -> None:
 
 
 # --- watermarks ---------------------------------------------------------------
+
+
+def test_a_column_may_have_any_name(source: Source) -> None:
+    source.run(
+        "CREATE TABLE answers (id int primary key, q varchar(20), t int)",
+        "INSERT INTO answers VALUES (1, 'Why?', 2)",
+    )
+    assert source.row("answers") == {"id": 1, "q": "Why?", "t": 2}
+
+
+def test_a_watermark_may_have_a_percent_sign(source: Source) -> None:
+    name = '"at 100%%"' if source.fake.name == "postgresql" else "`at 100%%`"
+    source.run(
+        f"CREATE TABLE pct (id int primary key, {name} timestamp NULL)",
+        "INSERT INTO pct VALUES (1, '2025-01-01'), (2, '2025-01-02')",
+    )
+    assert len(source.ids("pct", incremental_field="at 100%")) == 2
+
+
+def test_a_page_of_postgresql_is_read_when_it_is_looked_at() -> None:
+    """The ids are known before, and are those the rows themselves give."""
+    texts = [
+        '{"a b":1,"x":1.5}',
+        '{"x":[],"a b":"é\\n"}',
+        '{"a b":12345678901234567.5}',
+    ]
+    table = Table("s", "t", (), {"a b": "text"}, ("a b",))
+    rows = JsonRows(texts)
+
+    assert rows.keys(table) == [key_of(table, row) for row in rows]
+    assert rows.keys(table) == ["1", "é\n", "12345678901234567.5"]
+    assert rows[-1] == {"a b": "12345678901234567.5"}
+    assert rows[:2] == [{"a b": 1, "x": 1.5}, {"x": [], "a b": "é\n"}]
+    assert len(rows) == 3
+    for odd in ('{"x":1}', '{"a b":null}', f'{{"a b":"{"k" * 201}"}}'):
+        assert JsonRows([*texts, odd]).keys(table) is None
+    two = Table("s", "t", (), {"a b": "text", "x": "int"}, ("a b", "x"))
+    assert rows.keys(two) is None
 
 
 def make_log(source: Source, *times: str | None, column: str = "updated_at") -> None:
