@@ -135,6 +135,12 @@ def check_filters(filters: Mapping[str, Any]) -> None:
                 code="invalid_filters",
                 fields={"data_filters": f"unknown operator in {name}"},
             )
+        if not isinstance(wanted.get("in", []), list):
+            raise ConfigError(
+                f"data_filters: “in” of “{name}” needs a list of values.",
+                code="invalid_filters",
+                fields={"data_filters": f"no list in {name}"},
+            )
 
 
 def filters_for(filters: Mapping[str, Any], stream: str) -> dict[str, tuple[Any, bool]]:
