@@ -69,6 +69,12 @@ class RateLimitedError(TransientError):
     code = "rate_limited"
 
 
+class RestingError(TransientError):
+    """Its host is given a rest after failures; nothing was asked of it."""
+
+    code = "circuit_open"
+
+
 class RecordError(ChurnGuardError):
     """One record cannot be used; `field` names the culprit, if one is known."""
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import msgspec
 from redis.exceptions import RedisError
 
-from churnguard.errors import TransientError
+from churnguard.errors import RestingError
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ class CircuitBreaker:
         self._lock = threading.Lock()
 
     def before(self, host: str) -> None:
-        """Pass, or raise TransientError `circuit_open` with the rest still to wait."""
+        """Pass, or raise RestingError with the rest still to wait."""
         wait_s = 0.0
         for _try in range(_CAS_TRIES):
             packed, state = self._load(host)
@@ -127,10 +127,9 @@ class CircuitBreaker:
             # Somebody else was faster at every try, so the probe is theirs.
             wait_s = self._settings.rest_s
         if wait_s > 0:
-            raise TransientError(
+            raise RestingError(
                 f"{host} failed several times in a row and gets a rest of "
                 f"{wait_s:.0f} s.",
-                code="circuit_open",
                 retry_after_s=wait_s,
             )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import transaction
 
-from churnguard.errors import ConfigError, RateLimitedError
+from churnguard.errors import ConfigError, RateLimitedError, RestingError
 from integrations import connecting, notices, progress, runs
 from integrations.crashpoints import crash_point
 from integrations.models import Integration, RunStream, StreamState, SyncRun
@@ -81,6 +81,15 @@ def rate_limited(job: Job, exc: RateLimitedError) -> str:
         )
         progress.note(job, "rate_limited", run_at=run_at.isoformat())
     return "pending"
+
+
+def resting(job: Job, exc: RestingError) -> str:
+    """Go on when the rest is over; no try is counted, since none was made."""
+    wait_s = exc.retry_after_s
+    if wait_s is None:
+        wait_s = runs.backoff_s(job.integration.retry_backoff, 1)
+    RunStream.objects.filter(run=job.run, status="processing").update(status="pending")
+    return _put_off(job, wait_s, exc.code, exc.message, counts=False)
 
 
 def cancelled(job: Job) -> str:

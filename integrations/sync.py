@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from typing import Any
 
 from django.db import OperationalError, connection, transaction
 
@@ -22,6 +23,7 @@ from churnguard.errors import (
     ChurnGuardError,
     ConfigError,
     RateLimitedError,
+    RestingError,
     TransientError,
 )
 from integrations import (
@@ -120,6 +122,8 @@ def _attempt(job: Job) -> str:
         return endings.cancelled(job)
     except RateLimitedError as exc:
         return endings.rate_limited(job, exc)
+    except RestingError as exc:
+        return endings.resting(job, exc)
     except ConfigError as exc:
         return endings.end(job, "failed", code=exc.code, detail=exc.message, error=exc)
     except TransientError as exc:
@@ -177,8 +181,8 @@ def _parts(job: Job) -> list[RunStream]:
 def _read_part(job: Job, part: RunStream) -> None:
     """Read one stream to its end; its own failures stay with it.
 
-    Raises AuthenticationError and RateLimitedError (they concern every stream), and
-    what ends the whole run.
+    Raises AuthenticationError, RateLimitedError and RestingError (they concern every
+    stream), and what ends the whole run.
     """
     reading = None
     try:
@@ -191,6 +195,7 @@ def _read_part(job: Job, part: RunStream) -> None:
     except (
         AuthenticationError,
         RateLimitedError,
+        RestingError,
         CancelledError,
         ReleasedError,
         LeaseLostError,
@@ -277,6 +282,10 @@ def _read(reading: Reading) -> None:
         reading.state.checked_deletes_at = datetime.now(UTC)
     elif not brake:
         seen.compact(reading.state.pk, run.pk)
+    elif brake["kind"] == "absence":
+        # This run has not looked, so a person still has to.
+        _complete_part(reading, brake=brake)
+        return
     _complete_part(reading)
 
 
@@ -298,12 +307,13 @@ def _advance(reading: Reading, phase: str) -> None:
         progress.hold(reading.job)
 
 
-def _complete_part(reading: Reading) -> None:
+def _complete_part(reading: Reading, *, brake: dict[str, Any] | None = None) -> None:
+    """brake: the one that stays."""
     state, part = reading.state, reading.part
     now = datetime.now(UTC)
-    state.brake = None
-    state.status, state.last_error, state.last_error_code = "active", "", ""
-    state.last_success_at = now
+    state.brake, state.last_success_at = brake, now
+    if brake is None:
+        state.status, state.last_error, state.last_error_code = "active", "", ""
     changed = [
         "brake",
         "status",

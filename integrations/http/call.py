@@ -94,7 +94,7 @@ class Breaker(Protocol):
     """What the client needs of `integrations.breaker.CircuitBreaker`."""
 
     def before(self, host: str) -> None:
-        """TransientError `circuit_open` while the host is given a rest."""
+        """RestingError while the host is given a rest."""
 
     def after(self, host: str, *, healthy: bool) -> None:
         """Report one answered (True) or failed (False) try."""

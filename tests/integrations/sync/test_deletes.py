@@ -140,6 +140,25 @@ def test_what_comes_back_is_alive_again(account: Account, connect: Connect) -> N
     assert stored(integration) == set(ids(4))
 
 
+def test_a_brake_waits_through_runs_that_look_for_no_absences(
+    account: Account, connect: Connect
+) -> None:
+    account.streams = companies("full")
+    account.rows = {"companies": ids(60)}
+    integration = connect(batch_size=100)
+    sync(integration)
+    account.rows = {"companies": ids(30)}
+    sync(integration, mode="full")
+    assert state_of(integration).status == "brake"
+
+    sync(integration)
+
+    assert state_of(integration).status == "brake"
+    confirmed = work(controls.confirm_deletes(state_of(integration), by="test"))
+    assert confirmed.status == "completed"
+    assert stored(integration) == set(ids(30))
+
+
 def test_what_was_restored_without_a_new_version_is_alive_again(
     account: Account, connect: Connect
 ) -> None:

@@ -14,6 +14,7 @@ from churnguard.errors import (
     AuthenticationError,
     ConfigError,
     RateLimitedError,
+    RestingError,
     TransientError,
 )
 from churnguard.models import Batch, Contact, Notice, RunKey, StreamNote
@@ -214,6 +215,33 @@ def test_transient_failures_are_tried_again_up_to_retry_attempts(
     part = RunStream.objects.get(run=run, stream="companies")
     assert (part.status, part.attempts) == ("failed", 3)
     assert not runs.run_now(run.pk)
+
+
+def test_a_host_that_rests_costs_no_try(account: Account, connect: Connect) -> None:
+    account.rows = {"companies": ids(4), "people": ids(2, "p")}
+    rest = RestingError("The host gets a rest of 120 s.", retry_after_s=120)
+    account.before_page = fail_at(1, rest, times=3)
+    integration = connect(retry_attempts=0)
+    run = runs.start(integration)
+
+    for _ in range(3):
+        work(run)
+        assert (run.status, run.attempts) == ("pending", 0)
+        wait = run.run_at - datetime.now(UTC)
+        assert timedelta(seconds=115) < wait <= timedelta(seconds=120)
+        integration.refresh_from_db()
+        assert "gets a rest of 120 s. The next try is at" in integration.status_detail
+    work(run)
+
+    assert run.status == "completed"
+    part = RunStream.objects.get(run=run, stream="companies")
+    assert (part.fetched, part.attempts, part.error_code) == (4, 0, "")
+
+
+def test_a_filter_that_cannot_be_is_refused(connect: Connect) -> None:
+    with pytest.raises(ConfigError) as caught:
+        connect(data_filters={"tier": {"in": 5}})
+    assert caught.value.fields == {"data_filters": "no list in tier"}
 
 
 def test_progress_gives_the_attempts_back(account: Account, connect: Connect) -> None:
