@@ -56,6 +56,7 @@ def test_the_daily_run_asks_for_new_scores_and_counts(org: Organization) -> None
         "healthy": 1,
         "watch": 0,
         "at_risk": 0,
+        "left": 0,
         "unknown": 0,
     }
     assert run.result["mrr_minor"] == 500

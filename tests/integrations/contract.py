@@ -84,10 +84,11 @@ class Bench:
 
 
 def _end_pauses() -> None:
-    """As if the time a provider asked for had passed for all workers."""
+    """As if the time a provider asked for, or is given, had passed for all workers."""
     bus = redis.Redis.from_url(django_settings.REDIS_URL, socket_timeout=5)
-    if keys := bus.keys("cg:limit:*"):
-        bus.delete(*keys)
+    for pattern in ("cg:limit:*", "cg:breaker:*"):
+        if keys := bus.keys(pattern):
+            bus.delete(*keys)
     bus.close()
 
 
