@@ -285,7 +285,8 @@ def _stored_raws(state: StreamState, most: int) -> list[dict[str, Any]]:
     with connection.cursor() as cur:
         cur.execute(
             f"SELECT raw::text FROM {table} WHERE source_id = %(source)s {kind} "
-            "AND deleted_at IS NULL AND raw <> '{}' ORDER BY id DESC LIMIT %(most)s",
+            "AND deleted_at IS NULL AND raw::text <> '{}' "
+            "ORDER BY id DESC LIMIT %(most)s",
             {
                 "source": state.integration.source_id,
                 "kind": state.name,

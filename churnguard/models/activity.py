@@ -9,6 +9,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Now
 
+from churnguard.fields import SentJSONField
 from churnguard.models.customers import CustomerSource, Person, Source
 from churnguard.models.tenancy import Organization
 
@@ -38,7 +39,7 @@ class SourceRow(models.Model):
     source_updated_at = models.DateTimeField(null=True)
     content_hash = models.BigIntegerField(null=True)
     custom = models.JSONField(default=dict)
-    raw = models.JSONField(default=dict)
+    raw = SentJSONField(default=dict)
     deleted_at = models.DateTimeField(null=True)
     deleted_version = models.BigIntegerField(null=True)
     """Version of the tombstone; the smallest bigint where the deletion was inferred,
@@ -54,8 +55,17 @@ class SourceRow(models.Model):
             )
         ]
         indexes = [
-            models.Index(fields=["customer_source"], name="%(class)s_customer"),
+            models.Index(
+                fields=["customer_source"],
+                name="%(class)s_customer",
+                condition=models.Q(customer_source__isnull=False),
+            ),
             models.Index(fields=["organization", "id"], name="%(class)s_org"),
+            models.Index(
+                fields=["source"],
+                name="%(class)s_dead",
+                condition=models.Q(deleted_at__isnull=False),
+            ),
         ]
 
 

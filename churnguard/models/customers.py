@@ -10,6 +10,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from churnguard.fields import SentJSONField
 from churnguard.ids import new_id
 from churnguard.models.tenancy import Organization
 
@@ -148,7 +149,7 @@ class CustomerSource(models.Model):
     parent_external_id = models.TextField(null=True)
     links = models.JSONField(default=dict)
     custom = models.JSONField(default=dict)
-    raw = models.JSONField(default=dict)
+    raw = SentJSONField(default=dict)
     identity_stale_at = models.DateTimeField(null=True)
     """Set by a database trigger when what identifies the row changes; identity
     resolution clears it."""
@@ -176,6 +177,11 @@ class CustomerSource(models.Model):
                 fields=["identity_stale_at"],
                 name="cust_source_stale",
                 condition=Q(identity_stale_at__isnull=False),
+            ),
+            models.Index(
+                fields=["source"],
+                name="cust_source_dead",
+                condition=Q(deleted_at__isnull=False),
             ),
         ]
 

@@ -91,7 +91,7 @@ def staged(record_type: str) -> str:
     names = ", ".join(f'"{name}"' for name in columns)
     return f"""ROWS FROM (
         json_to_recordset(%(rows)s::json) AS (external_id text, updated_at timestamptz,
-            version bigint, custom jsonb, raw jsonb{", " if typed else ""}{typed}),
+            version bigint, custom jsonb, raw json{", " if typed else ""}{typed}),
         unnest(%(stored_ids)s::text[]), unnest(%(content)s::bigint[]),
         unnest(%(refs)s::bigint[]), unnest(%(places)s::int[])
     ) AS s(id_in_source, source_updated_at, source_version, custom, raw
