@@ -44,6 +44,17 @@ def is_due(reading: Reading) -> bool:
     )
 
 
+def needs_sweep(reading: Reading) -> bool:
+    """Whether the source has to be asked which ids it has: not after a complete read
+    that met everything known before, since then nothing is gone."""
+    if reading.stream.deletes != "sweep" or not is_due(reading):
+        return False
+    if reading.part.reads_all:
+        absences = _absences(reading, reading.part.run_id)
+        reading.has_met_all = next(absences.chunks(1), None) is None
+    return not reading.has_met_all
+
+
 def sweep(reading: Reading) -> None:
     """List every id at the source and mark it as seen, page by page."""
     assert reading.job.connector is not None
@@ -58,12 +69,10 @@ def bury(reading: Reading, *, older_than: int) -> int:
 
     Raises BrakeError before the first when it would be too many and nobody confirmed.
     """
-    absences = seen.Absences(
-        reading.state.pk,
-        reading.job.integration.source_id,
-        reading.shape.record_type,
-        older_than,
-    )
+    absences = _absences(reading, older_than)
+    if reading.has_met_all:
+        absences.settle()
+        return 0
     chunks = absences.chunks(CHUNK)
     first = next(chunks, [])
     _check_brake(reading, absences, first)
@@ -73,6 +82,15 @@ def bury(reading: Reading, *, older_than: int) -> int:
         reading.job.check_border()
     absences.settle()
     return buried
+
+
+def _absences(reading: Reading, older_than: int) -> seen.Absences:
+    return seen.Absences(
+        reading.state.pk,
+        reading.job.integration.source_id,
+        reading.shape.record_type,
+        older_than,
+    )
 
 
 def revive(reading: Reading) -> None:

@@ -63,6 +63,8 @@ class Reading:
     is_marked: bool = False
     """Whether a page has marked the stream as syncing."""
     sample: list[str] = field(default_factory=list)
+    has_met_all: bool = False
+    """Whether a complete read has met every id that was known before."""
     expects_new: bool = False
     """Whether all that is stored of the stream came from this run."""
 

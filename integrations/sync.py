@@ -268,7 +268,7 @@ def _read(reading: Reading) -> None:
         for page in job.connector.read(reading.stream, request):
             pages.store(reading, page)
             job.check_border()
-        _advance(reading, "sweep" if _will_sweep(reading) else "delete")
+        _advance(reading, "sweep" if deletes.needs_sweep(reading) else "delete")
     if part.phase == "sweep":
         deletes.sweep(reading)
         _advance(reading, "delete")
@@ -294,10 +294,6 @@ def _is_incremental(reading: Reading) -> bool:
     if run.since or run.until:
         return True
     return run.mode == "incremental" and bool(reading.state.cursor_field)
-
-
-def _will_sweep(reading: Reading) -> bool:
-    return reading.stream.deletes == "sweep" and deletes.is_due(reading)
 
 
 def _advance(reading: Reading, phase: str) -> None:

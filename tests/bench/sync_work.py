@@ -99,8 +99,8 @@ def prepare_sync(public_id: str, expected: str) -> Callable[[], int]:
 
 
 def prepare_read(public_id: str) -> Callable[[], int]:
-    """Reading alone: every page the connector makes, and the ids where it would be
-    asked for them, as in a run; nothing is stored."""
+    """Reading alone: every page the connector makes, as in a run that reads all;
+    nothing is stored."""
     integration = _integration(public_id)
     from integrations import catalog, connecting
     from integrations.connectors.base import ReadRequest
@@ -113,11 +113,7 @@ def prepare_read(public_id: str) -> Callable[[], int]:
         stream = catalog.stream_of(state)
         request = ReadRequest(mode="full", batch_size=integration.batch_size)
         with connecting.opened(integration) as connector:
-            count = sum(len(page.records) for page in connector.read(stream, request))
-            if stream.deletes == "sweep":
-                found = sum(len(ids) for ids in connector.list_ids(stream))
-                assert found == count
-        return count
+            return sum(len(page.records) for page in connector.read(stream, request))
 
     return work
 

@@ -29,7 +29,8 @@ CANARY = "canary-77aa31-secret"
 class Account:
     """rows: {stream: [ids]}; before_page: called with (stream, page number, request)
     before each page, to raise faults or change the world; reads: what was asked.
-    by_row: pages are `RowPage`s; made: ids of the rows they made records of."""
+    by_row: pages are `RowPage`s; made: ids of the rows they made records of. lists: how
+    often all ids were asked for."""
 
     streams: tuple[Stream, ...] = (
         Stream("companies", "customer", cursor_field="at"),
@@ -43,6 +44,7 @@ class Account:
     totals: bool = True
     by_row: bool = False
     made: list[str] = field(default_factory=list)
+    lists: int = 0
     checks: Callable[[], str] = lambda: "Connected to Scripted."
 
 
@@ -97,6 +99,7 @@ class ScriptedConnector(Connector):
                 return
 
     def list_ids(self, stream: Stream) -> Iterator[list[str]]:
+        ACCOUNT.lists += 1
         ids = ACCOUNT.rows.get(stream.name, [])
         for start in range(0, len(ids), 2):
             yield ids[start : start + 2]

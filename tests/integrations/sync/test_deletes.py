@@ -126,6 +126,28 @@ def test_a_sweep_is_made_once_a_day(account: Account, connect: Connect) -> None:
     assert stored(integration) == set(ids(4))
 
 
+def test_after_a_complete_read_ids_are_listed_only_if_one_is_missing(
+    account: Account, connect: Connect
+) -> None:
+    account.streams = companies("sweep")
+    account.rows = {"companies": ids(5)}
+    integration = connect()
+    for mode in ("incremental", "full"):
+        sync(integration, mode=mode)
+        assert account.lists == 0
+        assert state_of(integration).checked_deletes_at is not None
+
+    account.rows = {"companies": ids(4)}
+    sync(integration, mode="full")
+
+    assert (account.lists, stored(integration)) == (1, set(ids(4)))
+    sync(integration, mode="full")
+    assert account.lists == 1
+    StreamState.objects.update(checked_deletes_at=None)
+    sync(integration)
+    assert account.lists == 2
+
+
 def test_what_comes_back_is_alive_again(account: Account, connect: Connect) -> None:
     account.streams = companies("full", cursor_field=None)
     account.rows = {"companies": ids(4)}
