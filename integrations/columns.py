@@ -18,7 +18,7 @@ import msgspec
 from churnguard.records import ENTITY_TYPES, EventRecord
 from integrations import quality_columns
 from integrations.connectors.base import Columns, RowPage
-from integrations.load import BLOCK_TYPES, Block, Sent
+from integrations.load import BLOCK_TYPES, Block, Sent, object_id
 from integrations.mapping import laid_over
 from integrations.quality import usable_ids
 from integrations.shaping import Shape
@@ -94,10 +94,8 @@ def _retyped(made: Columns, record_type: str) -> dict[str, list[Any]] | None:
 def _stored_ids(record_type: str, fields: dict[str, list[Any]]) -> list[str]:
     if record_type != "object":
         return fields["external_id"]
-    return [
-        f"{kind}:{each}"
-        for kind, each in zip(fields["kind"], fields["external_id"], strict=True)
-    ]
+    ids = fields["external_id"]
+    return list(map(object_id, fields.get("kind") or [""] * len(ids), ids))
 
 
 def _is_storable(block: Block) -> bool:

@@ -62,7 +62,7 @@ def sift(
         return None
     contents = _hashes(page, shape, texts)
     if shape.record_type == "object":
-        ids = [f"{stream.name}:{each}" for each in ids]
+        ids = [load.object_id(stream.name, each) for each in ids]
     stored: dict[str, int | None] = {}
     if not expects_new:
         stored = load.stored_contents(

@@ -20,7 +20,7 @@ from integrations.load.lots import (
 )
 from integrations.load.merges import keep as keep_merges
 from integrations.load.small import write_small
-from integrations.load.sorting import stored_id
+from integrations.load.sorting import object_id, stored_id
 from integrations.load.wire import open_cursor, text_array
 from integrations.load.writer import prepare, source_id, write, write_lots
 
@@ -38,6 +38,7 @@ __all__ = [
     "Sent",
     "count_live",
     "keep_merges",
+    "object_id",
     "open_cursor",
     "prepare",
     "source_id",

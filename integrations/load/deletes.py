@@ -17,7 +17,7 @@ SELECT %(run)s, %(stream)s, k.key, k.content
 FROM unnest(%(keys)s::text[], %(content)s::bigint[]) AS k(key, content)
 ORDER BY k.key ON CONFLICT DO NOTHING RETURNING key
 """
-_MARK = """
+_BURY = """
 UPDATE {table} t SET deleted_at = %(at)s, deleted_version = %(inferred)s,
     updated_at = %(at)s
 FROM (
@@ -87,51 +87,27 @@ def count_live(
     return int(row[0]) if row else 0
 
 
-def bury_ids(
+def mark_ids(
     cur: Cursor,
     *,
+    alive: bool,
     org_id: int,
     source_id: int,
     record_type: str,
     external_ids: Sequence[str],
     at: datetime,
 ) -> list[int | None]:
-    """Set undated tombstones; values stay. Returns the identity of each row that was
-    alive before.
+    """Set undated tombstones, or take tombstones away, whoever dated them; values stay.
+    Returns the identity of each row that was otherwise before. Idempotent.
 
-    Any record of the source that arrives later revives its row. Idempotent.
+    Any record of the source that arrives later revives what was buried here. Of the
+    dead, only rows that have values come back.
     """
-    return _set(_MARK, cur, org_id, source_id, record_type, external_ids, at)
-
-
-def revive_ids(
-    cur: Cursor,
-    *,
-    org_id: int,
-    source_id: int,
-    record_type: str,
-    external_ids: Sequence[str],
-    at: datetime,
-) -> list[int | None]:
-    """Take away tombstones, whoever dated them: the source has the objects again.
-    Returns the identity of each row that was dead and has values. Idempotent."""
-    return _set(_REVIVE, cur, org_id, source_id, record_type, external_ids, at)
-
-
-def _set(
-    statement: str,
-    cur: Cursor,
-    org_id: int,
-    source_id: int,
-    record_type: str,
-    external_ids: Sequence[str],
-    at: datetime,
-) -> list[int | None]:
     if not external_ids:
         return []
     ref = "t.id" if record_type == "customer" else "t.customer_source_id"
     cur.execute(
-        statement.format(table=TABLES[record_type], ref=ref),
+        (_REVIVE if alive else _BURY).format(table=TABLES[record_type], ref=ref),
         {
             "org": org_id,
             "source": source_id,

@@ -107,8 +107,13 @@ def has_nul(encoded: bytes) -> bool:
 def stored_id(record: Record) -> str:
     """external_id as the table holds it: of an object, "<kind>:<id>"."""
     if isinstance(record, ObjectRecord):
-        return f"{record.kind}:{record.external_id}"
+        return object_id(record.kind, record.external_id)
     return record.external_id
+
+
+def object_id(kind: str, external_id: str) -> str:
+    """The id under which an object of that kind is stored."""
+    return f"{kind}:{external_id}"
 
 
 def drop_repeats(cur: Cursor, tally: Tally) -> None:

@@ -222,8 +222,8 @@ def _write_entities(cur: Cursor, tally: Tally, known: KnownCustomers | None) -> 
         "record_type": _type_of(lot),
         "at": lot.received_at,
     }
-    buried = deletes.bury_ids(cur, external_ids=lot.deleted_ids, **where)
-    revived = deletes.revive_ids(cur, external_ids=lot.revived_ids, **where)
+    buried = deletes.mark_ids(cur, alive=False, external_ids=lot.deleted_ids, **where)
+    revived = deletes.mark_ids(cur, alive=True, external_ids=lot.revived_ids, **where)
     tally.deleted += len(buried)
     tally.revived += len(revived)
     tally.touched |= {ref for ref in (*buried, *revived) if ref}

@@ -129,7 +129,7 @@ def pages(draw: st.DrawFn) -> tuple[list[Any], dict[str, Any], Shape]:
             made.append(rule | {"transform": steps})
         return made
 
-    own = draw(st.sampled_from([kind, "object"]))
+    own = draw(st.sampled_from([kind, kind, "object", "ticket", "contact"]))
     given = [{"target": "external_id", "source": "id"}, *rules(TARGETS[own])]
     if own == "object":
         named = {"kind": "constant", "value": "things"}

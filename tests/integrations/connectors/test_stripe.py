@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +14,6 @@ from integrations import quality
 from integrations.connectors.base import ReadRequest
 from integrations.connectors.stripe.kinds import KINDS
 from tests import openapi
-from tests.fakes.stripe import StripeFake
 from tests.integrations.connectors.served import NOW, ids
 from tests.integrations.connectors.stripe_shop import (
     PAYMENTS,
@@ -24,13 +22,6 @@ from tests.integrations.connectors.stripe_shop import (
     put_charges,
     put_subscription,
 )
-
-
-@pytest.fixture
-def shop() -> Iterator[Shop]:
-    fake = StripeFake()
-    with fake.serve() as server:
-        yield Shop(fake, server)
 
 
 def test_a_customer(shop: Shop) -> None:

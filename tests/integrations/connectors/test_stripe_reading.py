@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +16,7 @@ from integrations.connectors.stripe.kinds import KINDS
 from integrations.http import Client
 from integrations.limits import Limiter
 from tests import openapi
-from tests.fakes.stripe import KEY, StripeFake
+from tests.fakes.stripe import KEY
 from tests.integrations.connectors.served import NOW, ids
 from tests.integrations.connectors.stripe_shop import (
     PAYMENTS,
@@ -25,14 +24,6 @@ from tests.integrations.connectors.stripe_shop import (
     payload,
     put_subscription,
 )
-
-
-@pytest.fixture
-def shop() -> Iterator[Shop]:
-    fake = StripeFake()
-    with fake.serve() as server:
-        yield Shop(fake, server)
-
 
 # --- lists and events -----------------------------------------------------------
 

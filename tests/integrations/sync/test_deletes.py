@@ -35,6 +35,17 @@ def open_notices() -> list[str]:
     return [notice.kind for notice in Notice.objects.filter(resolved_at=None)]
 
 
+@pytest.fixture
+def halved(account: Account, connect: Connect) -> Integration:
+    """60 companies were read in full; the source has 30 of them left."""
+    account.streams = companies("full")
+    account.rows = {"companies": ids(60)}
+    integration = connect(batch_size=25)
+    sync(integration)
+    account.rows = {"companies": ids(30)}
+    return integration
+
+
 def test_feed(account: Account, connect: Connect) -> None:
     account.streams = companies("feed")
     account.rows = {"companies": ids(5)}
@@ -163,22 +174,17 @@ def test_what_comes_back_is_alive_again(account: Account, connect: Connect) -> N
 
 
 def test_a_brake_waits_through_runs_that_look_for_no_absences(
-    account: Account, connect: Connect
+    halved: Integration,
 ) -> None:
-    account.streams = companies("full")
-    account.rows = {"companies": ids(60)}
-    integration = connect(batch_size=100)
-    sync(integration)
-    account.rows = {"companies": ids(30)}
-    sync(integration, mode="full")
-    assert state_of(integration).status == "brake"
+    sync(halved, mode="full")
+    assert state_of(halved).status == "brake"
 
-    sync(integration)
+    sync(halved)
 
-    assert state_of(integration).status == "brake"
-    confirmed = work(controls.confirm_deletes(state_of(integration), by="test"))
+    assert state_of(halved).status == "brake"
+    confirmed = work(controls.confirm_deletes(state_of(halved), by="test"))
     assert confirmed.status == "completed"
-    assert stored(integration) == set(ids(30))
+    assert stored(halved) == set(ids(30))
 
 
 def test_what_was_restored_without_a_new_version_is_alive_again(
@@ -214,21 +220,15 @@ def test_the_limit_of_the_brake(live: int, limit: int) -> None:
 
 
 def test_the_brake_stops_a_full_read_until_a_person_confirms(
-    account: Account, connect: Connect
+    account: Account, halved: Integration
 ) -> None:
-    account.streams = companies("full")
-    account.rows = {"companies": ids(60)}
-    integration = connect(batch_size=25)
-    sync(integration)
-    account.rows = {"companies": ids(30)}
-
-    run = sync(integration, mode="full")
+    run = sync(halved, mode="full")
 
     assert run.status == "incomplete"
     part = RunStream.objects.get(run=run)
     assert (part.status, part.deleted, part.error_code) == ("brake", 0, "delete_brake")
-    assert stored(integration) == set(ids(60))
-    state = state_of(integration)
+    assert stored(halved) == set(ids(60))
+    state = state_of(halved)
     assert state.status == "brake"
     shown = deletes.describe(state)
     assert shown is not None
@@ -240,7 +240,7 @@ def test_the_brake_stops_a_full_read_until_a_person_confirms(
 
     assert confirmed.status == "completed"
     assert open_notices() == []
-    assert stored(integration) == set(ids(30))
+    assert stored(halved) == set(ids(30))
     assert len(account.reads) == reads
     state.refresh_from_db()
     assert (state.status, state.brake) == ("active", None)
@@ -249,23 +249,18 @@ def test_the_brake_stops_a_full_read_until_a_person_confirms(
 
 
 def test_records_that_are_kept_leave_no_notice_and_no_sentence(
-    account: Account, connect: Connect
+    halved: Integration,
 ) -> None:
-    account.streams = companies("full")
-    account.rows = {"companies": ids(60)}
-    integration = connect(batch_size=25)
-    sync(integration)
-    account.rows = {"companies": ids(30)}
-    sync(integration, mode="full")
-    integration.refresh_from_db()
-    assert "would delete 30 of 60" in integration.status_detail
+    sync(halved, mode="full")
+    halved.refresh_from_db()
+    assert "would delete 30 of 60" in halved.status_detail
 
-    controls.keep_records(state_of(integration), by="test")
+    controls.keep_records(state_of(halved), by="test")
 
-    integration.refresh_from_db()
-    assert integration.status_detail == ""
+    halved.refresh_from_db()
+    assert halved.status_detail == ""
     assert open_notices() == []
-    assert stored(integration) == set(ids(60))
+    assert stored(halved) == set(ids(60))
 
 
 def test_the_brake_stops_a_feed_before_its_page(
