@@ -35,6 +35,8 @@ from integrations.mapping.transforms import TRANSFORMS, Transform, is_empty
 VERSION = 1
 BAGS = ("custom", "links", "properties")
 
+_NOT_OFFERED = {*BAGS, "raw", "deleted", "version"}
+"""Fields that a rule may have as its target, but few want."""
 _RULE_KEYS = {"target", "source", "sources", "transform", "default", "required"}
 _SPEC_KEYS = {"version", "record_type", "rules", "custom"}
 _CHECKS: dict[str, Callable[[Any], bool]] = {
@@ -262,8 +264,12 @@ def _rule(
     bag, dot, key = target.partition(".")
     is_bagged = bool(dot and key and bag in BAGS and bag in fields)
     if not is_bagged and target not in fields:
-        known = ", ".join(sorted(fields - {"raw"}))
-        problems[f"{place}.target"] = f"{show(target)} is not a field; known: {known}."
+        known = ", ".join(sorted(fields - _NOT_OFFERED))
+        problems[f"{place}.target"] = (
+            f"{show(target)} is not a field; known: {known}, and custom.<name>."
+            if "custom" in fields
+            else f"{show(target)} is not a field; known: {known}."
+        )
     sources = _sources(entry, place, problems)
     steps = _steps(entry.get("transform"), place, len(sources), problems)
     if len(problems) > before:

@@ -49,7 +49,13 @@ LOOKBACK_S = 60
 
 COMMON_FIELDS = (
     Field("host", "Host", help="Name or address of the server."),
-    Field("port", "Port", kind="number", required=False),
+    Field(
+        "port",
+        "Port",
+        kind="number",
+        required=False,
+        help="Left empty, the usual one: 5432 for PostgreSQL, 3306 for MySQL.",
+    ),
     Field("database", "Database"),
     Field("username", "User", help="A user that may only read."),
     Field("password", "Password", kind="secret", secret=True, required=False),

@@ -373,3 +373,18 @@ def test_record_types_put_values_right():
         number="12",
         raw={"a": 1},
     )
+
+
+def test_a_wrong_target_is_told_what_there_is():
+    rule = {"target": "nope", "source": "a"}
+    with pytest.raises(ConfigError) as caught:
+        compile_mapping(spec(rule, record_type="deal"))
+
+    assert caught.value.fields["rules.0.target"] == (
+        "'nope' is not a field; known: amount_minor, close_at, currency, customer_id, "
+        "external_id, name, opened_at, owner, stage, status, updated_at, and "
+        "custom.<name>."
+    )
+    with pytest.raises(ConfigError) as caught:
+        compile_mapping(spec(rule, record_type="event"))
+    assert "custom.<name>" not in caught.value.fields["rules.0.target"]
