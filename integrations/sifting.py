@@ -71,6 +71,9 @@ def sift(
             source_id=source_id,
             ids=usable_ids(ids),
         )
+    if list(map(stored.get, ids)) == list(contents):
+        # As at most syncs.
+        return Sifted([], [], [], ids, stored)
     sifted = Sifted([], [], [], [], stored)
     for at, (each, content) in enumerate(zip(ids, contents, strict=True)):
         if stored.get(each) == content:

@@ -11,6 +11,7 @@ from integrations.mapping.simple import (
 from integrations.mapping.spec import (
     CompiledMapping,
     PreviewRow,
+    Rule,
     apply_mapping,
     compile_mapping,
     preview,
@@ -22,6 +23,7 @@ __all__ = [
     "TRANSFORMS",
     "CompiledMapping",
     "PreviewRow",
+    "Rule",
     "apply_mapping",
     "compile_entity_mappings",
     "compile_mapping",

@@ -40,7 +40,7 @@ from integrations.connectors.rest.form import FIELDS
 from integrations.connectors.rest.marks import Marks, edge
 from integrations.connectors.rest.paging import Walk
 from integrations.http import Client
-from integrations.mapping import CompiledMapping, record_fields
+from integrations.mapping import CompiledMapping, Rule, record_fields
 from integrations.pagination import pick
 
 _CHECKED = 5
@@ -138,6 +138,7 @@ class RestConnector(Connector):
                 cursor=marks.cursor(place),
                 make=partial(_record, endpoint, mapping),
                 key_of=_id_reader(mapping),
+                keys=_keys(mapping, taken),
                 recipe=f"{mapping.recipe}\0{endpoint.deleted_field}",
                 columns=partial(_columns, endpoint, mapping),
                 filtered=len(rows) - len(taken),
@@ -294,10 +295,23 @@ def _is_deleted(endpoint: Endpoint, raw: Any) -> bool:
     return pick(raw, endpoint.deleted_field) not in _FALSE
 
 
+def _keys(mapping: CompiledMapping, rows: list[Any]) -> list[str] | None:
+    """The objects' ids where all are plain text under one name."""
+    rule = _id_rule(mapping)
+    if rule is None or not rule.name or set(map(type, rows)) != {dict}:
+        return None
+    found = [row.get(rule.name) for row in rows]
+    return found if set(map(type, found)) == {str} else None
+
+
+def _id_rule(mapping: CompiledMapping) -> Rule | None:
+    wanted = ("external_id", "event_id")
+    return next((rule for rule in mapping.rules if rule.target in wanted), None)
+
+
 def _id_reader(mapping: CompiledMapping) -> Callable[[Any], str]:
     """Gives an object's id as its record would have it; "" without one."""
-    wanted = ("external_id", "event_id")
-    rule = next((rule for rule in mapping.rules if rule.target in wanted), None)
+    rule = _id_rule(mapping)
 
     def read(raw: Any) -> str:
         try:
