@@ -51,7 +51,7 @@ def needs_sweep(reading: Reading) -> bool:
         return False
     if reading.part.reads_all:
         absences = _absences(reading, reading.part.run_id)
-        reading.has_met_all = next(absences.chunks(1), None) is None
+        reading.has_met_all = next(absences.chunks(CHUNK), None) is None
     return not reading.has_met_all
 
 

@@ -7,7 +7,12 @@ from typing import Any
 
 from django.db import transaction
 
-from churnguard.errors import ConfigError, RateLimitedError, RestingError
+from churnguard.errors import (
+    ConfigError,
+    RateLimitedError,
+    RestingError,
+    TransientError,
+)
 from integrations import connecting, notices, progress, runs
 from integrations.crashpoints import crash_point
 from integrations.models import Integration, RunStream, StreamState, SyncRun
@@ -66,30 +71,39 @@ def _put_off(job: Job, wait_s: float, code: str, text: str, *, counts: bool) -> 
 
 
 def rate_limited(job: Job, exc: RateLimitedError) -> str:
-    wait_s = exc.retry_after_s
-    if wait_s is None:
-        wait_s = runs.backoff_s(job.integration.retry_backoff, 1)
     with transaction.atomic():
         run_at = runs.put_off(
-            job.claim, wait_s=wait_s, code=exc.code, detail=exc.message, counts=False
+            job.claim,
+            wait_s=_wait_s(job, exc),
+            code=exc.code,
+            detail=exc.message,
+            counts=False,
         )
         Integration.objects.filter(pk=job.integration.pk, status="syncing").update(
             status="rate_limited", resumes_at=run_at, status_detail=exc.message
         )
-        RunStream.objects.filter(run=job.run, status="processing").update(
-            status="pending"
-        )
+        _lay_down(job)
         progress.note(job, "rate_limited", run_at=run_at.isoformat())
     return "pending"
 
 
 def resting(job: Job, exc: RestingError) -> str:
     """Go on when the rest is over; no try is counted, since none was made."""
-    wait_s = exc.retry_after_s
-    if wait_s is None:
-        wait_s = runs.backoff_s(job.integration.retry_backoff, 1)
+    with transaction.atomic():
+        status = _put_off(job, _wait_s(job, exc), exc.code, exc.message, counts=False)
+        _lay_down(job)
+    return status
+
+
+def _wait_s(job: Job, exc: TransientError) -> float:
+    if exc.retry_after_s is not None:
+        return exc.retry_after_s
+    return runs.backoff_s(job.integration.retry_backoff, 1)
+
+
+def _lay_down(job: Job) -> None:
+    """The stream being read waits like the others; its try is not over."""
     RunStream.objects.filter(run=job.run, status="processing").update(status="pending")
-    return _put_off(job, wait_s, exc.code, exc.message, counts=False)
 
 
 def cancelled(job: Job) -> str:
