@@ -18,14 +18,13 @@ import msgspec
 from churnguard.records import ENTITY_TYPES, EventRecord
 from integrations import quality_columns
 from integrations.connectors.base import Columns, RowPage
-from integrations.load import BLOCK_TYPES, Block, Sent, object_id
+from integrations.load import BLOCK_TYPES, Block, Sent, encode_json, object_id
 from integrations.mapping import laid_over
 from integrations.quality import usable_ids
 from integrations.shaping import Shape
 
 LEAST = 50
 """Rows from which on this is the faster way."""
-_encoder = msgspec.json.Encoder(order="deterministic")
 _EMPTY: tuple[Any, ...] = (None, "", {}, [])
 _DEFAULTS = {
     name: {
@@ -66,7 +65,7 @@ def block_of(
         ids=ids,
         contents=[row.content for row in rows],
         raws=[row.text for row in rows],
-        customs=None if customs is None else list(map(_encoder.encode, customs)),
+        customs=None if customs is None else list(map(encode_json, customs)),
         fields=fields,
     )
     return block if _is_storable(block) else None

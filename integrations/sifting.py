@@ -10,18 +10,16 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-import msgspec
 from django.db import connection
 from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 from integrations import load, shaping
 from integrations.connectors.base import RowPage, Stream
-from integrations.load import Sent
+from integrations.load import Sent, encode_json
 from integrations.quality import usable_ids
 
 _VERSION = 2
 """Counts up when the same mapping makes something else of a row than before."""
-_encoder = msgspec.json.Encoder(order="deterministic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ def sift(
         # The writer says which of the repeats are duplicates.
         return None
     try:
-        texts = page.texts or list(map(_encoder.encode, page.rows))
+        texts = page.texts or list(map(encode_json, page.rows))
     except (TypeError, ValueError, OverflowError, RecursionError):
         return None
     contents = _hashes(page, shape, texts)
@@ -80,7 +78,7 @@ def sift(
             sifted.unchanged.append(each)
             continue
         row = page.rows[at]
-        text = texts[at] if page.texts is None else _encoder.encode(row)
+        text = texts[at] if page.texts is None else encode_json(row)
         if each in stored:
             sifted.changed.append(Sent(row, text, content))
         else:

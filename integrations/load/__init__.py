@@ -17,6 +17,7 @@ from integrations.load.lots import (
     NotNewError,
     Refusal,
     Sent,
+    encode_json,
 )
 from integrations.load.merges import keep as keep_merges
 from integrations.load.small import write_small
@@ -37,6 +38,7 @@ __all__ = [
     "Refusal",
     "Sent",
     "count_live",
+    "encode_json",
     "keep_merges",
     "object_id",
     "open_cursor",

@@ -15,9 +15,7 @@ import msgspec
 from psycopg import Cursor, ProgrammingError, errors
 
 from integrations.load.lots import Block, Entry
-
-EMPTY = {"lines": "[]", "links": "{}"}
-"""What a JSON column holds where a record has none."""
+from integrations.load.statements import EMPTY, TABLES, columns_of
 
 _SHARED = (
     "organization_id",
@@ -45,24 +43,17 @@ class Owner(NamedTuple):
     refs: Mapping[tuple[int, str], int]
 
 
-def copy_new(
-    cur: Cursor,
-    table: str,
-    columns: Mapping[str, str],
-    block: Block,
-    owner: Owner,
-    arrived: list[str],
-) -> bool:
+def copy_new(cur: Cursor, block: Block, owner: Owner, arrived: list[str]) -> bool:
     """Store the records; False where another writer has stored one of them meanwhile
     or a value has a type of its own. The transaction is of no more use then.
 
-    columns: name -> SQL type of what this type has beside the shared ones. arrived:
-    ISO time of arrival of each record.
+    arrived: ISO time of arrival of each record.
     """
+    table, columns = TABLES[block.record_type], columns_of(block.record_type)
     names = ", ".join((*_SHARED, *(f'"{name}"' for name in columns)))
     try:
         with cur.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
-            for row in _rows(block, columns, owner, arrived):
+            for row in _rows(block, owner, arrived):
                 copy.write_row(row)
     except errors.UniqueViolation:
         return False
@@ -74,16 +65,16 @@ def copy_new(
     return True
 
 
-def block_of(entries: list[Entry], columns: Mapping[str, str]) -> Block:
-    """The entries, each id once, as a block; columns: as in `copy_new`."""
-    names = ("updated_at", "version", *columns)
+def block_of(record_type: str, entries: list[Entry]) -> Block:
+    """The entries, all of that type and each id once, as a block."""
+    names = ("updated_at", "version", *columns_of(record_type))
     rows = map(attrgetter(*names), [entry.record for entry in entries])
     fields = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
     fields["customer_id"] = [
         getattr(entry.record, "customer_id", None) for entry in entries
     ]
     return Block(
-        record_type=entries[0].record.TYPE,
+        record_type=record_type,
         ids=[entry.stored_id for entry in entries],
         contents=[entry.content for entry in entries],
         raws=[entry.raw for entry in entries],
@@ -92,9 +83,7 @@ def block_of(entries: list[Entry], columns: Mapping[str, str]) -> Block:
     )
 
 
-def _rows(
-    block: Block, columns: Mapping[str, str], owner: Owner, arrived: list[str]
-) -> Iterator[tuple[Any, ...]]:
+def _rows(block: Block, owner: Owner, arrived: list[str]) -> Iterator[tuple[Any, ...]]:
     """Rows for COPY, some at a time, while the server works on those before."""
     ids = block.ids
     order: Sequence[int] = range(len(ids))
@@ -103,12 +92,11 @@ def _rows(
         order = sorted(order, key=ids.__getitem__)
     for start in range(0, len(order), _SOME):
         chosen = order[start : start + _SOME]
-        yield from _some_rows(block, columns, owner, arrived, chosen)
+        yield from _some_rows(block, owner, arrived, chosen)
 
 
 def _some_rows(
     block: Block,
-    columns: Mapping[str, str],
     owner: Owner,
     arrived: list[str],
     chosen: Sequence[int],
@@ -117,6 +105,7 @@ def _some_rows(
         return None if column is None else [column[at] for at in chosen]
 
     org_id, source_id, refs = owner
+    columns = columns_of(block.record_type)
     fields, times = block.fields, [arrived[at] for at in chosen]
     customs, customers = some(block.customs), some(fields.get("customer_id"))
     return zip(

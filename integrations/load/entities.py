@@ -16,7 +16,6 @@ from integrations.load.lots import Block, Entry, NotNewError
 from integrations.load.statements import (
     TABLES,
     bury_statement,
-    columns_of,
     stub_statement,
     upsert_statement,
 )
@@ -96,16 +95,14 @@ def _copy(
     received_at: datetime,
 ) -> bool:
     """Whether the entries were new and are stored."""
-    columns = columns_of(record_type)
-    block = block_of(entries, columns)
+    block = block_of(record_type, entries)
     arrived = [
         (received_at + timedelta(microseconds=entry.index)).isoformat()
         for entry in entries
     ]
-    table = TABLES[record_type]
     try:
         with cur.connection.transaction():
-            if not copy_new(cur, table, columns, block, owner, arrived):
+            if not copy_new(cur, block, owner, arrived):
                 raise NotNewError
     except NotNewError:
         return False
@@ -123,9 +120,8 @@ def insert(
 ) -> set[int]:
     """Write a block; returns the identities it belongs to. Raises NotNewError."""
     owner = Owner(org_id, source_id, refs)
-    table, columns = TABLES[block.record_type], columns_of(block.record_type)
     arrived = [received_at.isoformat()] * len(block.ids)
-    if not copy_new(cur, table, columns, block, owner, arrived):
+    if not copy_new(cur, block, owner, arrived):
         raise NotNewError
     return {refs[source_id, each] for each in set(block.customer_ids) if each}
 

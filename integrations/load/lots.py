@@ -12,6 +12,9 @@ import msgspec
 from churnguard.records import Record
 from integrations.load.events import PreparedEvent
 
+encode_json = msgspec.json.Encoder(order="deterministic").encode
+"""JSON as it is stored and hashed: the same for the same value."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:

@@ -15,9 +15,8 @@ from churnguard.records import ENTITY_TYPES, EventRecord, ObjectRecord, Record
 from integrations import quality
 from integrations.load import deletes
 from integrations.load.events import PreparedEvent, prepare
-from integrations.load.lots import Entry, Refusal, Sent, Tally
+from integrations.load.lots import Entry, Refusal, Sent, Tally, encode_json
 
-_encoder = msgspec.json.Encoder(order="deterministic")
 _VALUES = {
     kind: attrgetter(*(n for n in cls.__struct_fields__ if n not in ("custom", "raw")))
     for kind, cls in ENTITY_TYPES.items()
@@ -80,9 +79,9 @@ def _entry(index: int, record: Record, sent: Sent | None) -> Entry | quality.Rej
     if sent is not None and record.raw is not sent.row:
         sent = None
     try:
-        custom = _encoder.encode(record.custom)
-        raw = sent.text if sent else _encoder.encode(record.raw)
-        own = b"" if sent else _encoder.encode(_VALUES[record.TYPE](record))
+        custom = encode_json(record.custom)
+        raw = sent.text if sent else encode_json(record.raw)
+        own = b"" if sent else encode_json(_VALUES[record.TYPE](record))
     except (TypeError, ValueError, OverflowError, RecursionError) as exc:
         return _not_json("custom", exc)
     if has_nul(own) or has_nul(custom) or has_nul(raw):

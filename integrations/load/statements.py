@@ -16,7 +16,6 @@ from functools import lru_cache
 from typing import Any
 
 from churnguard.records import ENTITY_TYPES, Record
-from integrations.load.copying import EMPTY
 
 TABLES = {
     "customer": "cg_customer_source",
@@ -44,6 +43,8 @@ _SQL_TYPES = {
     datetime: "timestamptz",
 }
 _SHARED = frozenset(Record.__struct_fields__) | {"customer_id"}
+EMPTY = {"lines": "[]", "links": "{}"}
+"""What a JSON column holds where a record has none."""
 _EMPTY = {name: f"'{value}'" for name, value in EMPTY.items()}
 _LIVE_WINS = """CASE
     WHEN t.content_hash IS NULL THEN true

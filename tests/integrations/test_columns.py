@@ -11,10 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from churnguard.records import ENTITY_TYPES, ObjectRecord
-from integrations import columns, shaping
+from integrations import shaping
 from integrations.columns import LEAST, block_of
 from integrations.connectors.base import Columns, RowPage
-from integrations.load import BLOCK_TYPES, Block, Lot, Sent, copying, stored_id
+from integrations.load import (
+    BLOCK_TYPES,
+    Block,
+    Lot,
+    Sent,
+    copying,
+    encode_json,
+    stored_id,
+)
 from integrations.load.lots import Entry, Tally
 from integrations.load.sorting import sort_items
 from integrations.load.statements import columns_of
@@ -62,8 +70,7 @@ def page_of(rows: list[Any], mapping: CompiledMapping) -> RowPage:
 
 
 def sent(rows: list[Any]) -> list[Sent]:
-    encode = columns._encoder.encode
-    return [Sent(row, encode(row), number) for number, row in enumerate(rows)]
+    return [Sent(row, encode_json(row), number) for number, row in enumerate(rows)]
 
 
 def one_by_one(page: RowPage, rows: list[Sent], how: Shape) -> list[Entry]:
@@ -158,9 +165,7 @@ def test_a_block_is_what_the_rows_become(page: tuple[Any, ...]) -> None:
     if block is None:
         return
     assert len(entries) == len(rows)
-    assert in_full(block) == in_full(
-        copying.block_of(entries, columns_of(how.record_type))
-    )
+    assert in_full(block) == in_full(copying.block_of(how.record_type, entries))
     assert [stored_id(entry.record) for entry in entries] == block.ids
 
 
@@ -205,7 +210,7 @@ def test_usual_pages_are_blocks(kind: str) -> None:
 
     assert block is not None
     entries = one_by_one(made, sent(rows), how)
-    assert in_full(block) == in_full(copying.block_of(entries, columns_of(kind)))
+    assert in_full(block) == in_full(copying.block_of(kind, entries))
 
 
 @pytest.mark.parametrize(
@@ -302,7 +307,7 @@ def test_a_row_of_a_table_becomes_a_contact() -> None:
         b'{"id":3,"kind":"public.people","occurred_at":"2026-11-21T12:00:00Z"}'
     )
     entries = one_by_one(page, sent(rows), how)
-    assert in_full(block) == in_full(copying.block_of(entries, columns_of("contact")))
+    assert in_full(block) == in_full(copying.block_of("contact", entries))
 
 
 @pytest.mark.parametrize("kind", ["customer", "subscription", "event"])
