@@ -24,6 +24,8 @@ from integrations.runs import Claim, Keeper, LeaseLostError
 
 NOTE_EVERY_S = 0.5
 
+_END_WITH_US = "SELECT set_config('idle_in_transaction_session_timeout', %s, true)"
+_NO_WAIT = "set_config('synchronous_commit', 'off', true)"
 _FENCE = """
 UPDATE int_sync_run SET
     attempts = CASE WHEN %(progress)s THEN 0 ELSE attempts END
@@ -91,16 +93,11 @@ def page_transaction(job: Job, *, waits: bool = True) -> Iterator[None]:
     takes rows, cursor and ledger line back together, and they are read again.
     Raises Django's errors of the database, whoever met them.
     """
-    names = {"idle_in_transaction_session_timeout": f"{settings.SYNC_LEASE_S}s"}
-    if not waits:
-        names["synchronous_commit"] = "off"
+    begin = _END_WITH_US if waits else f"{_END_WITH_US}, {_NO_WAIT}"
     try:
         with connection.wrap_database_errors, transaction.atomic():
             with connection.cursor() as cur:
-                cur.execute(
-                    "SELECT set_config(key, value, true) FROM jsonb_each_text(%s)",
-                    [msgspec.json.encode(names).decode()],
-                )
+                cur.execute(begin, [f"{settings.SYNC_LEASE_S}s"])
             yield
     except BaseException:
         job.known.rollback()

@@ -7,9 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from integrations import quality
-from integrations.mapping.columns import kinds_of
-
-Fields = dict[str, list[Any]]
+from integrations.mapping.columns import Fields, kinds_of
 
 
 def in_shape(record_type: str, fields: Fields, *, now: datetime) -> Fields | None:

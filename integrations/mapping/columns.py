@@ -90,11 +90,9 @@ def _values(mapping: CompiledMapping, rows: list[Any]) -> Fields | None:
         for bag, value in zip(bags, column, strict=True):
             if value is not None:
                 bag[rule.key] = value
-    kept = _kept(mapping, rows)
-    if kept is not None:
-        bag_name = "properties" if mapping.record_type == "event" else "custom"
-        over = found.get(bag_name)
-        found[bag_name] = (
+    if mapping.keeps_all or mapping.custom:
+        kept, over = list(map(mapping.kept, rows)), found.get(mapping.bag)
+        found[mapping.bag] = (
             kept if over is None else [a | b for a, b in zip(kept, over, strict=True)]
         )
     return found
@@ -124,20 +122,6 @@ def _has_empty(column: list[Any]) -> bool:
     if kinds == {str}:
         return "" in column or any(map(str.isspace, column))
     return True
-
-
-def _kept(mapping: CompiledMapping, rows: list[Any]) -> list[Any] | None:
-    if mapping.keeps_all:
-        consumed = mapping.consumed
-        return [
-            {
-                name: value
-                for name, value in row.items()
-                if name not in consumed and value is not None
-            }
-            for row in rows
-        ]
-    return [mapping.kept(row) for row in rows] if mapping.custom else None
 
 
 def _converted(record_type: str, given: Fields) -> Fields | None:

@@ -106,7 +106,7 @@ class CompiledMapping:
                 found[rule.target] = value
         kept = self.kept(raw)
         if kept:
-            found[self._bag()] = kept | found.get(self._bag(), {})
+            found[self.bag] = kept | found.get(self.bag, {})
         return found
 
     def record(self, raw: Mapping[str, Any]) -> AnyRecord:
@@ -138,7 +138,9 @@ class CompiledMapping:
                 raise misfit(name, value, exc) from None
         return msgspec.structs.replace(record, **changes) if changes else record
 
-    def _bag(self) -> str:
+    @property
+    def bag(self) -> str:
+        """Where fields without a place of their own go."""
         return "properties" if self.record_type == "event" else "custom"
 
     def kept(self, raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -265,11 +267,8 @@ def _rule(
     is_bagged = bool(dot and key and bag in BAGS and bag in fields)
     if not is_bagged and target not in fields:
         known = ", ".join(sorted(fields - _NOT_OFFERED))
-        problems[f"{place}.target"] = (
-            f"{show(target)} is not a field; known: {known}, and custom.<name>."
-            if "custom" in fields
-            else f"{show(target)} is not a field; known: {known}."
-        )
+        known += ", and custom.<name>" if "custom" in fields else ""
+        problems[f"{place}.target"] = f"{show(target)} is not a field; known: {known}."
     sources = _sources(entry, place, problems)
     steps = _steps(entry.get("transform"), place, len(sources), problems)
     if len(problems) > before:

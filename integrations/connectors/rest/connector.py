@@ -283,7 +283,7 @@ def _columns(
 ) -> Columns | None:
     if isinstance(endpoint.primary_key, list):
         return None
-    if any(_is_deleted(endpoint, row) for row in rows):
+    if endpoint.deleted_field and any(_is_deleted(endpoint, row) for row in rows):
         return None
     fields = record_fields(mapping, rows)
     return None if fields is None else Columns(mapping.record_type, fields)
